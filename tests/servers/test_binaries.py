@@ -9,6 +9,7 @@ import pytest
 
 from safeconsole.demo import binaries
 from safeconsole.demo import archives
+from tests.harness.terminal import AnyTerminal
 
 ROOT = Path(__file__).parents[2]
 DEBIAN = archives.Distribution(identifier="debian", codename="bookworm")
@@ -104,3 +105,19 @@ def test_a_half_fetched_server_is_not_taken_for_one(tmp_path, monkeypatch):
     (tmp_path / ".partial-mysql-abc" / "tree" / "usr" / "sbin").mkdir(parents=True)
     (tmp_path / "mysql-0.0").mkdir()
     assert binaries._from_cache("mysql") is None
+
+
+def test_a_demo_on_a_terminal_offers_the_real_server_that_is_here(mysql_cluster, tmp_path):
+    held = str(binaries.servers_directory())
+    environment = {"HOME": str(tmp_path), "USER": "ada", "SAFECONSOLE_SERVERS_DIR": held}
+    terminal = AnyTerminal((sys.executable, "-m", "safeconsole", "demo"), environment)
+    try:
+        terminal.wait_for(lambda: "[Y/n]" in terminal.said())
+        assert f"mysql {binaries.find_server('mysql').version} is on this machine" in terminal.said()
+        terminal.type("n\n")
+        terminal.wait_for(lambda: "A shop of its own (embedded)" in terminal.said())
+        terminal.wait_for(lambda: "shop" in terminal.said().rpartition("leaves")[2])
+        terminal.type("\\quit\r")
+        assert terminal.leaves() == 0
+    finally:
+        terminal.close()

@@ -82,6 +82,16 @@ def test_a_connection_that_has_another_number_there_is_never_used(cluster, at):
     assert "name the servers behind it in nodes" in said
 
 
+def test_a_connection_that_ends_while_its_guards_are_set_is_not_told_as_a_refused_guard(cluster, at):
+    swaps = [(r"^SET NAMES utf8mb4, .*", "KILL CONNECTION CONNECTION_ID()")]
+    with before(cluster, cluster.replicas[0], swaps=swaps) as there, at(there.address) as desk:
+        error = desk.error_of("SELECT 1")
+    said = " ".join((error.message, *error.evidence))
+    assert "refused the guard" not in said
+    assert "(0)" not in said
+    assert "was lost while its guards were set" in said
+
+
 def test_an_answer_that_is_empty_makes_no_aurora(mysql_cluster, tmp_path):
     node = mysql_cluster.replicas[0]
     swaps = [("SELECT @@aurora_version", "SELECT ''")]
