@@ -322,6 +322,7 @@ class SessionSummary(msgspec.Struct, frozen=True, kw_only=True):
         break_glass: elevations for a time window.
         tampered: times that an exchanged part was found.
         insisted: times that an agent sent what had been refused again and again.
+        kept_from: statements of an agent, through the MCP server, that were refused for want of an elevation.
         live: whether a console still writes to it.
         head: hash of the last entry, or "".
         trouble: why it cannot be read completely, or "".
@@ -344,6 +345,7 @@ class SessionSummary(msgspec.Struct, frozen=True, kw_only=True):
     break_glass: int = 0
     tampered: int = 0
     insisted: int = 0
+    kept_from: int = 0
     live: bool = False
     entries: int = 0
     head: str = ""

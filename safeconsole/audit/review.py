@@ -78,6 +78,7 @@ def reasons_for_review(summary: SessionSummary) -> tuple[str, ...]:
         (summary.elevated, "elevated"),
         (summary.denied, "refused by a deny rule"),
         (summary.insisted, "an agent was refused again and again"),
+        (summary.kept_from, "an agent was refused what needs an elevation"),
         (summary.unknown, "outcome unknown"),
         (summary.tampered, "tampered with"),
         (summary.trouble, "cannot be read completely"),

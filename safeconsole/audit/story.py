@@ -208,8 +208,9 @@ def summary_of(session: str, entries: Iterable[Entry], *, live: bool = False, tr
         elevated=count.elevated,
         unknown=count.outcomes[OutcomeKind.UNKNOWN] + (0 if live else len(count.open_intents)),
         break_glass=count.break_glass,
-        tampered=count.tampered,
-        insisted=count.insisted,
+        tampered=count.notices[TAMPERING],
+        insisted=count.notices[INSISTING],
+        kept_from=count.kept_from if count.face == "mcp" else 0,
         live=live,
         entries=count.entries,
         head=count.head,
@@ -230,11 +231,11 @@ class _Count(msgspec.Struct):
     asked: int = 0
     elevated: int = 0
     break_glass: int = 0
-    tampered: int = 0
-    insisted: int = 0
+    kept_from: int = 0
     denied: int = 0
     changed_rows: int = 0
-    denials: set[int] = msgspec.field(default_factory=set)
+    verdicts: set[tuple[int, str]] = msgspec.field(default_factory=set)
+    notices: Counter[str] = msgspec.field(default_factory=Counter)
     open_intents: set[int] = msgspec.field(default_factory=set)
     outcomes: Counter[str] = msgspec.field(default_factory=Counter)
 
@@ -247,21 +248,21 @@ class _Count(msgspec.Struct):
                 self.closed = entry.time
             case Asked(by_console=False):
                 self.asked += 1
-            case Decided(verdict="deny", observed=False) as record:
-                self.denials.add(record.statement)
+            case Decided(observed=False) as record:
+                self.verdicts.add((record.statement, record.verdict))
             case ElevationChanged(state="granted") as record:
                 self.elevated += 1
                 self.break_glass += record.scope == Scope.BREAK_GLASS
-            case Noticed() as record if record.what == TAMPERING:
-                self.tampered += 1
-            case Noticed() as record if record.what == INSISTING:
-                self.insisted += 1
+            case Noticed() as record:
+                self.notices[record.what] += 1
             case Intent() as record:
                 self.open_intents.add(record.statement)
             case Ended() as record:
                 self.open_intents.discard(record.statement)
                 self.outcomes[record.outcome] += 1
                 self.changed_rows += record.changed_rows
-                self.denied += record.outcome == OutcomeKind.REFUSED and record.statement in self.denials
+                refused = record.outcome == OutcomeKind.REFUSED
+                self.denied += refused and (record.statement, "deny") in self.verdicts
+                self.kept_from += refused and (record.statement, "elevate") in self.verdicts
             case _:
                 pass

@@ -30,6 +30,7 @@ def review(act, *, by="cleo", session="s", head="h", note="n"):
         ({"elevated": 1}, ("elevated",)),
         ({"denied": 1}, ("refused by a deny rule",)),
         ({"insisted": 1}, ("an agent was refused again and again",)),
+        ({"kept_from": 1}, ("an agent was refused what needs an elevation",)),
         ({"tampered": 1}, ("tampered with",)),
         ({"unknown": 1, "trouble": "torn"}, ("outcome unknown", "cannot be read completely")),
     ],

@@ -74,6 +74,15 @@ def journal(config):
     ]
 
 
+def queued(config):
+    """Return why each session waits for a review."""
+    queue = subprocess.run(
+        [sys.executable, "-m", "safeconsole", "--config", str(config), "audit", "review", "--format", "json"],
+        env={"PATH": os.environ["PATH"], "HOME": str(config.parent)}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return {row["session"]: row["reasons"] for row in json.loads(queue.stdout)}
+
+
 def test_a_read_answers_columns_rows_and_where_it_went(shop):
     (result,) = asked(shop, ("query", {"sql": "SELECT id, status FROM orders WHERE id < 3 ORDER BY id"}))
     answer = said(result)
@@ -129,11 +138,18 @@ def test_the_same_refused_statement_is_told_and_noted(shop):
     assert "repeated" not in said(results[1])
     assert said(results[2])["repeated"] == 3
     assert any(record.get("what") == "refused again and again" for record in journal(shop))
-    queue = subprocess.run(
-        [sys.executable, "-m", "safeconsole", "--config", str(shop), "audit", "review", "--format", "json"],
-        env={"PATH": os.environ["PATH"], "HOME": str(shop.parent)}, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert any("an agent was refused again and again" in row["reasons"] for row in json.loads(queue.stdout))
+    assert any("an agent was refused again and again" in reasons for reasons in queued(shop).values())
+
+
+def test_one_refusal_for_want_of_an_elevation_is_queued_for_review_and_a_read_is_not(shop):
+    def more_queued(sql):
+        before = queued(shop)
+        asked(shop, ("query", {"sql": sql}))
+        return [reasons for session, reasons in queued(shop).items() if session not in before]
+
+    (reasons,) = more_queued("DELETE FROM orders WHERE id = 3")
+    assert "an agent was refused what needs an elevation" in reasons
+    assert more_queued("SELECT 1") == []
 
 
 def test_the_journal_names_the_agent_and_its_client(shop):

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 import anyio
@@ -109,6 +109,39 @@ def test_a_long_call_tells_its_progress_and_a_cancelled_one_is_gone_from_the_ser
     assert said(anyio.run(play))["rows"] == [[7]]
     wait_for(lambda: not running(cluster, marker), at_most=30)
     assert [progress for progress, _ in told] == sorted({progress for progress, _ in told})
+
+
+def test_an_agent_runs_one_statement_at_a_time_however_many_connections_it_opens(connected, cluster, request):
+    over = request.node.callspec.id.split("-")[-1]
+    marker = f"agents_turns_{request.node.callspec.id.replace('-', '_')}"
+    sql = ENDLESS.replace("agents_endless", marker)
+
+    async def play():
+        ran, waited = anyio.Event(), anyio.Event()
+
+        async def first_tells(progress, total, message):
+            if "rows so far" in message:
+                ran.set()
+
+        async def second_tells(progress, total, message):
+            if message == "waiting for its turn":
+                waited.set()
+
+        async with AsyncExitStack() as open_clients:
+            first = await open_clients.enter_async_context(connected())
+            # A second connection with the same token; on standard input a process is one connection.
+            second = await open_clients.enter_async_context(connected()) if over == "http" else first
+            async with anyio.create_task_group() as calls:
+                with anyio.fail_after(60):
+                    calls.start_soon(partial(first.call_tool, "query", {"sql": sql}, progress_callback=first_tells))
+                    await ran.wait()
+                    calls.start_soon(partial(second.call_tool, "query", {"sql": sql}, progress_callback=second_tells))
+                    await waited.wait()
+                assert await anyio.to_thread.run_sync(running, cluster, marker) == 1
+                calls.cancel_scope.cancel()
+
+    anyio.run(play)
+    wait_for(lambda: not running(cluster, marker), at_most=30)
 
 
 def test_fifty_calls_at_once_are_all_answered(connected):
