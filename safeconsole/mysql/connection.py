@@ -181,7 +181,7 @@ class MySqlConnection:
         self.prepare()
 
     def enter(self, schema: str) -> bool:
-        """Take the session to another schema and read its guards back: one round trip; see `interfaces.Connection`."""
+        """Take the session to another schema and read its guards back: one round trip; see `Connection`."""
         link = self._link
         if not schema or self.broken or not self._is_idle:
             return False
@@ -283,7 +283,6 @@ class MySqlConnection:
         splice: Splice | None = None,
     ) -> Answer:
         """Send the permitted text once; see `Connection`."""
-        # A face that looks out for those who come past the gate hears of it.
         self._check_permit(permit)
         try:
             bracket = self._make_ready(permit)
@@ -423,7 +422,6 @@ class MySqlConnection:
         link.wire.wait_at_most(link.patience_seconds)
         bracket = bracket_of(permit, in_transaction=self.in_transaction)
         ready, self._ready = self._ready, None
-        # What may change something goes to a server whose whole role is proven in the same flight.
         questions = Questions(dialect=link.dialect, with_health=False)
         # What may change something goes to a server whose whole role is proven in the same flight.
         asked = () if permit.read_only and permit.account is not Account.ELEVATED else questions.texts

@@ -286,7 +286,7 @@ class MySqlEngine:
     def _first_seen(self) -> MeasuredNode:
         readings = self._measurements.since(self._clock.monotonic() - BELIEVED_SECONDS)
         if not self._measurements.seen and any(reading.is_full for reading in readings):
-            # What was found a moment ago is no answer for who waits for their turn.
+            # A waiting caller needs a fresh measurement, not the cached one.
             readings = self._measurements.since(self._clock.monotonic())
         seen = next(iter(self._measurements.seen.values()), None)
         if seen is None:

@@ -22,7 +22,7 @@ from safeconsole.sqltext.statement import begins
 from safeconsole.sqltext.vocabulary import Account, Effect
 
 RESET: Question = (0x1F, b"")
-"""COMRESET_CONNECTION. Source: MySQL 9.7 and MariaDB 10.11, measured: it rolls back, unlocks, frees named locks, drops
+"""COM_RESET_CONNECTION. Source: MySQL 9.7 and MariaDB 10.11, measured: it rolls back, unlocks, frees named locks, drops
 temporary tables, prepared statements and user variables, takes every setting back to the global one, that of the
 characters too, and leaves the current schema."""
 

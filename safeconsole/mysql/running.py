@@ -142,7 +142,7 @@ class MySqlRunning:
             return True
         if self._bracket is not Bracket.READ_WRITE or self._commit_sent:
             return False
-        # Where nobody said which engines keep its tables, a statement that was seen to end says that it did not pass.
+        # If the storage engines are unknown, trust the rollback only if the process list showed the statement ended.
         return self._permit.transactional if self._permit.transactional is not None else verified not in UNSEEN
 
     def _fated(self, stopped: StoppedError) -> SafeConsoleError:
@@ -212,7 +212,7 @@ class MySqlRunning:
         return self._next is not None
 
     def next_set(self) -> None:
-        """Go on to the next result set; see `interfaces.Answer`."""
+        """Go on to the next result set; see `Answer`."""
         self._away_seconds += time.monotonic() - self._left_seconds
         follows, self._next = self._next, None
         if isinstance(follows, Exception):
@@ -331,7 +331,7 @@ class MySqlRunning:
         stopped = stop_of(watched, server=self._link.node, thread=self._thread, kind=self._permit.statement.kind)
         if stopped is not None:
             self._link.give_up()
-            # What commits by itself and was answered with an error did not.
+            # An autocommitting statement that returned an error was not committed.
             return stopped if self._commits_by_itself and not lost else self._fated(stopped)
         verified = ""
         if lost:

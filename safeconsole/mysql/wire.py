@@ -383,7 +383,7 @@ class Wire(_Driver):
             self._execute_prepared(text, packet_bytes)
         else:
             self._execute_command(COMMAND.COM_QUERY, text)
-        # The watchdog has the time of a statement.
+        # No deadline for all of it here: the watchdog enforces the statement's time limit.
         packets = self._packets(packet_bytes, timed=False)
         head = read_head(packets)
         if head.status is not None:

@@ -201,7 +201,7 @@ def permit_from_decision(  # noqa: PLR0913 (what the permit depends on, each by 
         sensors=decision.sensors,
         read_only=reads,
         rules=decision.rules,
-        # It covers what it was not needed for the account of, too: without it a person would have been asked.
+        # Recorded even where the read account is used: without the grant the person would have been asked.
         elevation=grant.id if grant and elevated and verdict is not Verdict.ALLOW else "",
         within=within,
         idle_seconds=idle_seconds,

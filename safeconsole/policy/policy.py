@@ -1,4 +1,8 @@
-"""A policy: its rules, limits and settings, how it judges a statement's facts, and how a verdict is explained. Pure."""
+"""A policy: its rules, limits and settings, how it judges a statement's facts, and how a verdict is explained. Pure.
+
+Rules only tighten: the strictest verdict and the tightest limits win, so their order means nothing. What no rule allows
+is denied; so is everything when a rule cannot be judged.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +25,6 @@ from safeconsole.sqltext.literal_rules import LiteralRules, Treatment
 from safeconsole.sqltext.masking import MaskRule
 from safeconsole.sqltext.statement import Statement
 from safeconsole.sqltext.vocabulary import Effect, Verdict
-
-# What is heavy is a condition of the policy, over the same facts as its rules. A slot is one of the server's own
-# named locks, so that consoles that know nothing of each other count together.
-
 
 MOST_KEPT_ROWS = 10_000
 """The most rows of one change that are kept: one statement puts them back."""
@@ -81,11 +81,6 @@ class FenceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     memory: FenceMode = FenceMode.REFUSE
 
 
-# It lives on one connection: one of reads on a replica, one of changes on the primary, as the elevated account.
-# Nothing else may look as if it were part of it, nothing in it may commit it unasked, and whatever ends it other than
-# the person's own COMMIT undoes it.
-
-
 LONGEST_IDLE_SECONDS = 300.0
 """Longest idle time that the servers' own guard enforces, docs/limits.md."""
 
@@ -100,10 +95,6 @@ class TransactionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
 
     read_idle_seconds: float = 300.0
     write_idle_seconds: float = 60.0
-
-
-# Rules only tighten: the strictest verdict and the tightest limits win, so their order means nothing. What no rule
-# allows is denied; so is everything when a rule cannot be judged.
 
 
 class ElevationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

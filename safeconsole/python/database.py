@@ -125,7 +125,7 @@ class DbApiConnection:
         return answered
 
     def batches_of(self, operation: str, parameters: Iterable[Parameters]) -> Iterator[str] | None:
-        """Return the finished statements of an INSERT of many rows; see `batches.batches_of`."""
+        """Return the finished statements of an INSERT of many rows; see `dbapi.batches_of`."""
         return batches_of(operation, parameters, self._open().rules, self._places)
 
     def _open(self) -> PythonSession:

@@ -41,16 +41,15 @@ class Rate:
         return self._total, round(max(room_seconds, 0.0), 1)
 
 
-# The slots are the server's own named locks, so that consoles that know nothing of each other count together
-# (`core.slots` says what is heavy and what the slots are called). Waiting is shown, bounded, and left with Ctrl-C.
-
-
 LOOK_SECONDS = 1.0
 """Time between two progress messages to a person who waits."""
 
 
 class SlotQueue:
-    """One session's slots, and its waiting for them.
+    """One session's slots, and its waiting for them, which is shown, bounded, and left with Ctrl-C.
+
+    The slots are the server's own named locks, so that consoles that know nothing of each other count together; the
+    policy's `Slots` says what is heavy.
 
     Attributes:
         waited: whether the last statement had to wait for its slot.

@@ -175,7 +175,7 @@ class Agreements:
         request = self._approval_request(asked, considered, sql, expires_epoch=second.expiry())
         if not is_portable(request):
             raise RefusedError("the statement is too long for a second person to read", instead="send it in parts")
-        # What one cannot be told from another by is not taken for the other.
+        # Reuse an earlier approval only if the request has an exact text hash or is break-glass.
         told_apart = request.exact or request.scope == Scope.BREAK_GLASS
         earlier = second.earlier(request) if told_apart else None
         if earlier is not None:

@@ -158,7 +158,7 @@ class Nodes:
         if reading is not None and (
             reading.node in self._doubted or asked_seconds - reading.measured_seconds > _HELD_SECONDS
         ):
-            # It takes the place of another one, and was not looked at for longer than is believed.
+            # The newly chosen node's reading is too old, or in doubt: measure again.
             self._renew(_ALL, asked_seconds)
             choice = self._choose(route, gates, node=node, connected=connected, proven=proven)
         if choice.reading is None and any(each.measured_seconds < asked_seconds for each in self._readings):

@@ -151,7 +151,7 @@ def estimate_of_no_read(
     sought = Estimate()
     if read is not None and connection is not None and _is_alike(statement, connection, rules, schema):
         sought = _asked_quietly(read, connection)
-        # What the reading account may not read, or is misspelt, the change itself is told.
+        # Ignore this objection: if the read account lacks access or a name is wrong, the change reports it.
         sought = Estimate() if sought.objection else sought
     behind = _asked_quietly(statement, connection, silent=Estimate(behind=_NOT_ASKED)).behind
     return replace(sought, behind=_NOT_ASKED if connection is None or connection.broken else behind)

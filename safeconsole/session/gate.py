@@ -3,9 +3,11 @@
     split ─► route ─► estimate ─► decide ─► confirm or elevate ─► prove the role (and take a slot, where it is heavy)
         ─► record the intent ─► send, watched ─► rows, as they are pulled ─► record the outcome
 
-Nothing else in the program sends a statement to a server. What fails on the way leaves a record and one error that says
-why; what was not recorded is not sent. Each part of a session holds its own data and answers with values; what they
-mean for one another is decided here.
+Nothing else in the program runs a statement of a person's; one whose intent was not recorded is not run. The estimate
+sends text before the decision, though: a read's, or what a change would read, as PREPARE and EXPLAIN in a read-only
+transaction (or the one that the person opened) of the capped session. That does not execute it, but planning may run a
+subquery or function in it (`mysql/estimate.py`). What fails on the way leaves a record and one error that says why.
+Each part of a session holds its own data and answers with values; what they mean for one another is decided here.
 """
 
 from __future__ import annotations
@@ -189,7 +191,7 @@ class Gate:
         try:
             try:
                 self._held.at_work = connection
-                # MUST come after it is held: whoever stops meanwhile finds either the word kept, or something to stop.
+                # MUST come after `at_work` is set: a concurrent stop is either seen here or finds a connection to kill.
                 self._require_going()
                 self._rate.sent()
                 watch = self._recorder.watching(attempt.number, attempt.progress)
@@ -270,7 +272,7 @@ class Gate:
         estimate = quoting_no_secret(estimate, statement, self._engine.rules)
         through = with_behind(statement, estimate.behind)
         if through.effects != statement.effects:
-            # It is what stands behind its names, and belongs where a text that says so belongs.
+            # Views or functions add effects; route the statement as if they were written in it.
             route = self._transactions.route_of(through, to=to, window=self._elevations.has_window)
             choice = self._choose(through, route, to, connected=through.changes_nothing)
         if estimate.disagrees and not to:

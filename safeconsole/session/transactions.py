@@ -26,11 +26,6 @@ from safeconsole.policy.watchdog import followed
 from safeconsole.sqltext.statement import ENDS, NEEDS_ONE, Statement, begins, begins_anew, begins_writing
 from safeconsole.sqltext.vocabulary import Account, Effect, NodeName, Route, Verdict
 
-# It lives on one connection: one of reads on a replica, one of changes on the primary, as the elevated account.
-# Nothing else may look as if it were part of it, nothing in it may commit it unasked, and whatever ends it other than
-# the person's own COMMIT undoes it.
-
-
 _COMMITS_FIRST = frozenset({Effect.DDL, Effect.ADMIN, Effect.UNKNOWN})
 _LOCKS_WHOLE_TABLES = frozenset({"lock table", "lock tables", "unlock table", "unlock tables", "xa"})
 
@@ -235,10 +230,6 @@ def _counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-# What is open is ended by letting go of its connection: the server undoes what was not committed. The states are
-# `core.transactions`' table.
-
-
 RULE = "write-transaction"
 """The rule that sends what belongs to a transaction of changes where it is open."""
 
@@ -248,6 +239,10 @@ _ABOUT_ONE = frozenset({"commit", "end", "savepoint", "release", "release savepo
 
 class Transactions:
     """At most one transaction at a time, for one session.
+
+    It lives on one connection: one of reads on a replica, one of changes on the primary, as the elevated account.
+    Nothing else may look as if it were part of it, and nothing in it may commit it unasked. Whatever ends it other than
+    the person's own COMMIT undoes it: its connection is let go of, and the server rolls back.
 
     Attributes:
         opened: what is open, or None.

@@ -234,7 +234,7 @@ class SqliteConnection:
         return self._link.broken
 
     def enter(self, _schema: str) -> bool:
-        """Say that there is no way to another schema; see `interfaces.Connection`."""
+        """Say that there is no way to another schema; see `Connection`."""
         return False
 
     @property
@@ -268,7 +268,6 @@ class SqliteConnection:
         splice: Splice | None = None,
     ) -> SqliteRunning:
         """Send the permitted text once; see `Connection`."""
-        # A face that looks out for those who come past the gate hears of it.
         self._compare(permit)
         if splice is not None:
             raise RefusedError("sqlite speaks no protocol whose packets could be handed on; nothing was sent")
