@@ -28,6 +28,10 @@ REFUSED_NEXT = (
     "Sending the same statement again is refused again. Use what `instead` says, or call request_elevation with a"
     " reason: a person decides."
 )
+WAITING_NEXT = (
+    "A person has not answered yet. Once approval_status no longer lists it, call request_elevation again, unchanged:"
+    " it runs once, or you read why not."
+)
 DENIED_NEXT = "Sending it again is refused again, and no person can approve it. Use what `instead` says."
 
 SAVED_FORMS = ("csv", "jsonl")

@@ -12,6 +12,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import ContextVar
 from fnmatch import fnmatchcase
 from inspect import cleandoc
@@ -35,6 +36,7 @@ from safeconsole.dialects.queries import (
 from safeconsole.errors import ConfigurationError, SafeConsoleError
 from safeconsole.mcp.answers import (
     MOST_ROWS,
+    WAITING_NEXT,
     answer_of,
     cell_of,
     listed,
@@ -58,6 +60,8 @@ leftovers of schema migrations use the tool capacity, never information_schema."
 READS = ToolAnnotations(read_only_hint=True, open_world_hint=False)
 ASKS = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=False, open_world_hint=False)
 
+ELEVATE = "elevate: "
+"""What stands before a statement that an elevation is asked for, among those that were refused."""
 LONGEST_TASK = 200
 REFUSED_BEFORE_SLOWED = 2
 NAMES_A_PAGE = 1_000
@@ -130,6 +134,8 @@ class ToolCalls:
     def _refusal(self, session: AgentSession, text: str, refusal: dict[str, Any]) -> dict[str, Any]:
         if not text:
             return refusal
+        if _waits(session, text):
+            return {**refusal, "next": WAITING_NEXT}
         self._refused[text] += 1
         times = self._refused[text]
         if times <= REFUSED_BEFORE_SLOWED:
@@ -272,7 +278,7 @@ def _add_elevation(server: MCPServer[Any]) -> None:
                 session.gate.execute(statement, justification=Justification(reason=reason, ticket=ticket)), MOST_ROWS
             )
 
-        return await _ANSWERING.get().answer(context, act, text=f"elevate: {sql}")
+        return await _ANSWERING.get().answer(context, act, text=ELEVATE + sql)
 
     @server.tool(annotations=READS)
     async def approval_status(context: Context[Any, Any]) -> CallToolResult:
@@ -297,6 +303,15 @@ def _add_resources(server: MCPServer[Any]) -> None:
             "1. explain it. 2. describe each table in its plan: which index would it need? "
             "3. check a rewritten query, then explain it. 4. Say what to change, and what you could not see."
         )
+
+
+def _waits(session: AgentSession, text: str) -> bool:
+    """Whether an elevation is asked for, and no person has answered yet."""
+    if not text.startswith(ELEVATE):
+        return False
+    with suppress(SafeConsoleError):
+        return _one(session, text.removeprefix(ELEVATE)).text in session.approvals().values()
+    return False
 
 
 def _one(session: AgentSession, sql: str) -> Any:  # noqa: ANN401 (a statement)

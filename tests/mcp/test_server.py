@@ -152,6 +152,16 @@ def test_one_refusal_for_want_of_an_elevation_is_queued_for_review_and_a_read_is
     assert more_queued("SELECT 1") == []
 
 
+def test_asking_whether_a_person_has_answered_is_not_held_against_an_agent(shop, tmp_path):
+    waiting = shop.with_name("waiting.toml")
+    approver = f'[approvals]\ndirectory = "{tmp_path}"\n[approvals.approvers]\ncleo = "{"1" * 64}"\n'
+    waiting.write_text(f"{shop.read_text()}\n{approver}")
+    call = ("request_elevation", {"sql": "UPDATE orders SET status = 'late' WHERE id = 8;", "reason": "a fix"})
+    results = asked(waiting, call, call, call, call)
+    assert all(result.is_error and "approval_status" in said(result)["next"] for result in results)
+    assert not any("repeated" in said(result) for result in results)
+
+
 def test_the_journal_names_the_agent_and_its_client(shop):
     asked(shop, ("query", {"sql": "SELECT 1"}))
     opened = [record for record in journal(shop) if record["type"] == "session-opened" and record["face"] == "mcp"]
