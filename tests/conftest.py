@@ -29,12 +29,15 @@ def pytest_configure():
 # What takes longest starts first, and what has servers of its own ends the run, one test at a time, so that no worker is
 # left alone with a long file while the others have nothing to do.
 LONG = (
+    "servers/test_sqlalchemy_suite.py",
     "servers/test_disconnect_matrix.py",
     "differential/test_effects.py",
     "servers/test_watchdog.py",
     "servers/test_facts.py",
     "servers/test_mysql_engine.py",
     "people/test_two_persons.py",
+    "servers/test_planted_secrets.py",
+    "servers/test_mcp.py",
     "release/test_install.py",
     "people/test_agents.py",
     "servers/test_disconnects.py",

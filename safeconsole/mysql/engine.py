@@ -281,14 +281,14 @@ class MySqlEngine:
         )
 
     def _any_seen(self) -> MeasuredNode:
-        return next(iter(self._measurements.seen.values()), None) or in_turn(self._first_seen)
+        return next(iter(tuple(self._measurements.seen.values())), None) or in_turn(self._first_seen)
 
     def _first_seen(self) -> MeasuredNode:
         readings = self._measurements.since(self._clock.monotonic() - BELIEVED_SECONDS)
         if not self._measurements.seen and any(reading.is_full for reading in readings):
             # A waiting caller needs a fresh measurement, not the cached one.
             readings = self._measurements.since(self._clock.monotonic())
-        seen = next(iter(self._measurements.seen.values()), None)
+        seen = next(iter(tuple(self._measurements.seen.values())), None)
         if seen is None:
             kind = CrowdedError if any(reading.is_full for reading in readings) else UnreachableError
             reasons = tuple(f"{reading.node}: {reading.unreachable}" for reading in readings)

@@ -7,6 +7,7 @@ used again, and what that may cost.
 from __future__ import annotations
 
 import math
+import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping
 from enum import StrEnum
@@ -60,6 +61,8 @@ class Cache:
         self._held: dict[CacheKind, OrderedDict[Hashable, tuple[object, float]]] = {
             kind: OrderedDict() for kind in HELD
         }
+        # What is typed is judged by a thread of the prompt, beside the statement that was entered.
+        self._lock = threading.Lock()
         self._rules: set[LexicalRules] = set()
         self._counting = tuple(rule for rule in policy.rules if _counts(rule.when))
         others = [rule for rule in policy.rules if rule not in self._counting]
@@ -69,17 +72,19 @@ class Cache:
         )
 
     def _get(self, kind: CacheKind, key: Hashable) -> object | None:
-        held = self._held[kind].get(key)
-        hold_seconds = HOLD_SECONDS[kind]
-        if held is None or (hold_seconds < math.inf and self._clock.monotonic() - held[1] >= hold_seconds):
-            return None
-        self._held[kind].move_to_end(key)
-        return held[0]
+        with self._lock:
+            held = self._held[kind].get(key)
+            hold_seconds = HOLD_SECONDS[kind]
+            if held is None or (hold_seconds < math.inf and self._clock.monotonic() - held[1] >= hold_seconds):
+                return None
+            self._held[kind].move_to_end(key)
+            return held[0]
 
     def _put(self, kind: CacheKind, key: Hashable, value: object, asked_seconds: float) -> None:
-        self._held[kind][key] = (value, asked_seconds)
-        if len(self._held[kind]) > HELD[kind]:
-            self._held[kind].popitem(last=False)
+        with self._lock:
+            self._held[kind][key] = (value, asked_seconds)
+            if len(self._held[kind]) > HELD[kind]:
+                self._held[kind].popitem(last=False)
 
     def statements(self, text: str, rules: LexicalRules, *, schema: str) -> tuple[Statement, ...]:
         self._rules.add(rules)
@@ -137,7 +142,8 @@ class Cache:
 
     def forget_estimates(self) -> None:
         """Drop all estimates: a statement other than a plain read was sent."""
-        self._held[CacheKind.ESTIMATE].clear()
+        with self._lock:
+            self._held[CacheKind.ESTIMATE].clear()
 
     def known_decision(
         self, statement: Statement, basis: Hashable, estimate: Estimate, counted: Mapping[str, object]

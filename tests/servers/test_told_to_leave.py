@@ -67,7 +67,8 @@ def test_what_runs_is_killed_and_recorded_and_the_face_leaves(cluster, opened, r
         terminal.wait_for(lambda: records("session-opened") and "shop" in terminal.said())
         terminal.read(0.5)
         terminal.type(f"{heavy(mark)};\r" if face == "sql" else f'db.sql("{heavy(mark)}")\r')
-    terminal.wait_for(lambda: at_work(cluster, mark))
+    # What only plans it is not yet the statement.
+    terminal.wait_for(lambda: records("decided") and at_work(cluster, mark))
     tell(terminal)
     code = terminal.leaves()
     wait_for(lambda: not at_work(cluster, mark))
