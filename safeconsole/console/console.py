@@ -54,7 +54,7 @@ from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.redaction import may_hold_secret
 from safeconsole.sqltext.splitting import is_complete
 from safeconsole.sqltext.statement import Statement
-from safeconsole.sqltext.vocabulary import Effect
+from safeconsole.sqltext.vocabulary import CostClass, Effect
 
 if TYPE_CHECKING:
     from safeconsole.session.session import Session
@@ -266,7 +266,11 @@ def _previews(state: ConsoleState, text: str) -> tuple[Preview, ...]:
 
 
 def _is_half_typed(statement: Statement, text: str) -> bool:
-    return statement.text.isalpha() and Effect.UNKNOWN in statement.effects and text.endswith(statement.text)
+    if not text.endswith(statement.text):
+        return False
+    begins = statement.text.isalpha() and Effect.UNKNOWN in statement.effects
+    # A quote or a comment is open while it is typed.
+    return begins or any(hazard.cost is CostClass.UNREADABLE for hazard in statement.hazards)
 
 
 def _history(state: ConsoleState, directory: str) -> History:

@@ -50,6 +50,9 @@ def test_judging_what_is_typed_lets_go_of_nothing(settlers, tmp_path):
             # Nothing can be said of a first word that is half typed.
             for half in ("SEL", "sh", "SELECT 1; upd"):
                 assert [each.verdict for each in _previews(state, half)] == [Verdict.ALLOW] * half.count(";")
+            # Nor of a quote or a comment that is open.
+            for half in ("SELECT * FROM `ord", "SELECT 'a", "SELECT 1 /* x", "SELECT 1; SELECT * FROM `o"):
+                assert [each.verdict for each in _previews(state, half)] == [Verdict.ALLOW] * half.count(";")
             assert [each.verdict for each in _previews(state, "upd;")] == [Verdict.ELEVATE]
             assert settlers == []
             session.gate.status()
