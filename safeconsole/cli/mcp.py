@@ -161,7 +161,10 @@ def _agent_session(app: Application, session: OpenSession, *, here: bool) -> Age
         return [json.loads(line) for line in data.getvalue().splitlines()], considered
 
     def approvals() -> dict[str, str]:
-        return {code: request.sql for code, request in waiting_requests(app.settings().approvals)}
+        # What others asked for, with its literals, is theirs.
+        own = gate.context.person.name, gate.context.cluster
+        waiting = waiting_requests(app.settings().approvals)
+        return {code: request.sql for code, request in waiting if (request.person, request.cluster) == own}
 
     def saving(form: str) -> Path:
         directory = app.state_directory(app.person) / "agent-results"

@@ -203,7 +203,8 @@ def locks(state: ConsoleState, argument: str) -> None:
         state.say("\\transactions lists who may: the oldest first")
     roots = [each for each in found.sessions if each.blocks and not each.waits_for and each.id]
     if roots:
-        state.say(f"\\kill {roots[0].id} ends what {counted(roots[0].blocks, 'session')} wait for")
+        waits = "wait" if roots[0].blocks != 1 else "waits"
+        state.say(f"\\kill {roots[0].id} ends what {counted(roots[0].blocks, 'session')} {waits} for")
 
 
 def _sheet_of_locks(sessions: Sequence[LockSession]) -> Sheet:

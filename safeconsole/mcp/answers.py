@@ -119,11 +119,13 @@ def _held(result: Result, most_rows: int) -> _FittingSets:
 def answer_of(result: Result, most_rows: int) -> dict[str, Any]:
     """Read a running statement's result and return the answer."""
     held = _held(result, most_rows)
+    changes = not result.considered.statement.changes_nothing
     considered, cut, (first, *further) = result.considered, held.cut, held.sets
     answer: dict[str, Any] = {
         **first,
         **({"further_sets": further} if further else {}),
         "row_count": sum(len(each["rows"]) for each in held.sets),
+        **({"changed_rows": result.ended.changed_rows} if changes and result.ended else {}),
         "truncated": bool(cut),
         **({"more": cut} if cut else {}),
         **where_of(considered),

@@ -10,6 +10,10 @@ import termios
 from contextlib import asynccontextmanager
 
 import anyio
+from msgspec.structs import replace
+from pathlib import Path
+from safeconsole.approvals.requests import request_code, request_from_code
+from safeconsole.approvals.waiting import paths_of, text_of
 import pytest
 from mcp import ClientSession, StdioServerParameters
 from mcp.client.stdio import stdio_client
@@ -185,6 +189,15 @@ async def client(account):
         yield session
 
 
+def another_persons(directory, code):
+    """Put the request of another person beside one, and return its code."""
+    asked = request_from_code(text_of(Path(directory) / f"{code}.request"))
+    other = replace(asked, id="0123456789abcdef", person="carol")
+    (path, _) = paths_of(Path(directory), other.id)
+    path.write_text(request_code(other))
+    return path.stem
+
+
 def test_an_agents_client_asks_a_person_approves_and_it_runs_once(team):
     wanted = {"sql": set_status(65), "reason": "clean up", "ticket": "OPS-8"}
 
@@ -193,17 +206,21 @@ def test_an_agents_client_asks_a_person_approves_and_it_runs_once(team):
             asked = (await session.call_tool("request_elevation", wanted)).structured_content
             (code,) = re.findall(r"safeconsole approve ([\w-]+)", json.dumps(asked))[:1]
             waiting = (await session.call_tool("approval_status", {})).structured_content
+            stranger = another_persons(team.shared, code)
+            theirs = (await session.call_tool("approval_status", {})).structured_content
             shown = team.ben.run("approve", code, "--confirm", "shop")
             done = await session.call_tool("request_elevation", wanted)
             left = (await session.call_tool("approval_status", {})).structured_content
             again = await session.call_tool("request_elevation", wanted)
             other = await session.call_tool("request_elevation", wanted | {"sql": set_status(66)})
-            return code, waiting, shown, done, left, again, other
+            return code, waiting, (stranger, theirs), shown, done, left, again, other
 
-    code, waiting, shown, done, left, again, other = anyio.run(play)
+    code, waiting, (stranger, theirs), shown, done, left, again, other = anyio.run(play)
     # What the account asked for in other sessions waits beside it.
     assert [each for each, sql in waiting["waiting"].items() if sql == set_status(65)] == [code]
+    assert stranger not in theirs["waiting"]
     assert code not in left["waiting"]
+    assert done.structured_content["changed_rows"] == 1
     assert "by a program: mcp: " in shown.stderr
     assert not done.is_error, done
     assert status_of(team, 65) == "agent-65"
