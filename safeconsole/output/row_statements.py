@@ -141,7 +141,8 @@ class RowStatementWriter:
         if value is None or isinstance(value, int | float):
             return literal_of(value, rules)
         if self._numeric[at] and _NUMBER.fullmatch(value):
-            return literal_of(Number(value), rules)
+            # A whole number has no negative zero.
+            return literal_of(Number("-0e0" if value == "-0" else value), rules)
         return readable_literal(value, rules)
 
 

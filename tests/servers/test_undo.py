@@ -62,7 +62,9 @@ def change(desk, text):
 
 def undo(desk, tmp_path, *words):
     (record,) = [each for each in desk.records("intent") if each["account"] == "elevated"][-1:]
-    session = next((tmp_path / "desk" / "audit" / "sessions").glob("*.jsonl")).stem.split("-", 3)[3]
+    # The first session: an undo that was refused has one of its own, which was written later.
+    sessions = (tmp_path / "desk" / "audit" / "sessions").glob("*.jsonl")
+    session = min(sessions, key=lambda path: path.stat().st_mtime_ns).stem.split("-", 3)[3]
     config = str(tmp_path / "desk" / "config.toml")
     spot = f"{session}#{record['statement']}"
     return run(["--config", config, "undo", spot, *words], {**os.environ, "HOME": str(tmp_path / "desk")})
