@@ -50,7 +50,8 @@ def undo(app: Application, /, spot: str, reason: str, ticket: str, confirm: str,
         with app.open(door) as session:
             session.gate.note("undo", f"{change.session}#{change.statement}")
             (statement,) = session.gate.split(text)
-            considered = session.gate.consider(statement)
+            # On record, since its plan is asked of a server.
+            considered = session.gate.check(statement)
             server = considered.identity.server if considered.identity else ""
             if server != change.server:
                 raise RefusedError(

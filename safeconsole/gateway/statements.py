@@ -237,7 +237,8 @@ class Statements:
                 continue
             if statement.kind.startswith("set") and absorbed(statement.text, self.settings, self._rules()):
                 continue
-            considered = self.gate.consider(statement)
+            # On record, since its plan is asked of a server.
+            considered = self.gate.check(statement)
             decision = considered.decision
             if decision.observed or decision.verdict is Verdict.ALLOW:
                 continue

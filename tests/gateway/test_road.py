@@ -141,6 +141,10 @@ def test_several_statements_are_judged_before_the_first_runs(gateway):
             cursor.execute("SELECT 'first'; DELETE FROM orders WHERE id = 9; SELECT 3")
         assert raised.value.args[0] == 1290
         assert "nothing of it was run: statement 2 of 3" in raised.value.args[1]
+        # What was planned on a server is on record, run or not.
+        assert {"SELECT 'first'", "DELETE FROM orders WHERE id = 9"} <= {
+            each["sql"] for each in gateway.records("asked")
+        }
         assert len(gateway.records("intent")) == sent
     with gateway.connect_socket() as connection, pytest.raises(pymysql.err.ProgrammingError) as raised:
         rows(connection, "SELECT 1; SELECT 2")
