@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from urllib.parse import quote
 
 from sqlalchemy import BigInteger, Column, Engine, Insert, MetaData, String, Table, Text, create_engine, insert
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
 
 from safeconsole.audit.sinks import Parcel, SinkError, kind_of
 from safeconsole.errors import ConfigurationError
@@ -61,6 +64,41 @@ class DatabaseSink:
 
     def close(self) -> None:
         self._engine.dispose()
+
+
+def open_database(
+    address: str, *, setting: str, secret_variable: str, environ: Mapping[str, str], example: str
+) -> tuple[Engine, URL]:
+    """Return an engine for a configured SQLAlchemy URL, and the URL; it connects when it is used.
+
+    Args:
+        setting: what names the address ("capacity.reports"), for messages.
+        secret_variable: the environment variable whose value replaces `{secret}`, or "".
+        example: an address of the kind.
+
+    Raises:
+        ConfigurationError: the secret is not set, or the address cannot be used.
+    """
+    secret = environ.get(secret_variable, "") if secret_variable else ""
+    if secret_variable and not secret:
+        raise ConfigurationError(f"{setting.partition('.')[0]}.secret_variable: {secret_variable} is not set")
+    try:
+        url = make_url(address.replace("{secret}", quote(secret, safe="")))
+        require_proof(url, setting=setting)
+        return create_engine(url, poolclass=NullPool, hide_parameters=True), url
+    except (ArgumentError, NoSuchModuleError, ImportError, ValueError) as error:
+        # `from None`: the error may quote the address with its password.
+        raise ConfigurationError(
+            f"{setting}: the address cannot be used ({type(error).__name__})", instead=f"such as {example}"
+        ) from None
+
+
+def make_private_file(url: URL) -> None:
+    """Make the file of a SQLite database that is not there yet, for this account alone. Raises OSError."""
+    named = url.database if url.get_backend_name() == "sqlite" else None
+    if named and named != ":memory:" and not Path(named).exists():
+        Path(named).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        Path(named).touch(mode=0o600)
 
 
 def require_proof(url: URL, *, setting: str) -> None:

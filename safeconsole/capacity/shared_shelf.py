@@ -10,8 +10,6 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
-from pathlib import Path
-from urllib.parse import quote
 
 from sqlalchemy import (
     Column,
@@ -21,17 +19,15 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
-    create_engine,
     delete,
     insert,
     select,
 )
 from sqlalchemy.dialects import mysql
-from sqlalchemy.engine import URL, Engine, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
-from sqlalchemy.pool import NullPool
+from sqlalchemy.engine import URL, Engine
+from sqlalchemy.exc import SQLAlchemyError
 
-from safeconsole.audit.central import require_proof
+from safeconsole.audit.central import make_private_file, open_database
 from safeconsole.capacity.reports import KEPT_REPORTS, ReportShelf
 from safeconsole.config.settings import CapacitySettings
 from safeconsole.errors import ConfigurationError
@@ -60,19 +56,13 @@ def open_shared_shelf(settings: CapacitySettings, drafts: ReportShelf, environ: 
     Raises:
         ConfigurationError: the secret is not set, or the address cannot be used.
     """
-    secret = environ.get(settings.secret_variable, "") if settings.secret_variable else ""
-    if settings.secret_variable and not secret:
-        raise ConfigurationError(f"capacity.secret_variable: {settings.secret_variable} is not set")
-    try:
-        url = make_url(settings.reports.replace("{secret}", quote(secret, safe="")))
-        require_proof(url, setting="capacity.reports")
-        engine = create_engine(url, poolclass=NullPool, hide_parameters=True)
-    except (ArgumentError, NoSuchModuleError, ImportError, ValueError) as error:
-        # `from None`: the error may quote the address with its password.
-        raise ConfigurationError(
-            f"capacity.reports: the address cannot be used ({type(error).__name__})",
-            instead="such as sqlite:////srv/safeconsole/capacity.db, mysql+pymysql://name:{secret}@host/database?ssl_ca=FILE",
-        ) from None
+    engine, url = open_database(
+        settings.reports,
+        setting="capacity.reports",
+        secret_variable=settings.secret_variable,
+        environ=environ,
+        example="sqlite:////srv/safeconsole/capacity.db, mysql+pymysql://name:{secret}@host/database?ssl_ca=FILE",
+    )
     return SharedShelf(engine, url, drafts)
 
 
@@ -121,7 +111,11 @@ class SharedShelf:
     @contextmanager
     def _connected(self) -> Iterator[Connection]:
         """Open a connection in its own transaction. Raises ConfigurationError: the database failed."""
-        self._make_file()
+        try:
+            make_private_file(self._url)
+        except OSError as error:
+            why = (error.strerror or "").lower()
+            raise ConfigurationError(f"capacity.reports: {self._url.database}: {why}") from error
         try:
             with self._engine.begin() as connection:
                 METADATA.create_all(connection)
@@ -132,16 +126,6 @@ class SharedShelf:
                 f"capacity reports in {self._url.host or self._url.database}: {_named(error)}",
                 instead="what was read is kept on this computer: the same command resumes from there",
             ) from None
-
-    def _make_file(self) -> None:
-        named = self._url.database if self._url.get_backend_name() == "sqlite" else None
-        if not named or named == ":memory:" or Path(named).exists():
-            return
-        try:
-            Path(named).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            Path(named).touch(mode=0o600)
-        except OSError as error:
-            raise ConfigurationError(f"capacity.reports: {named}: {(error.strerror or '').lower()}") from error
 
 
 def _named(error: Exception) -> str:

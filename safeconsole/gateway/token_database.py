@@ -9,8 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
-from urllib.parse import quote
 
 from msgspec.structs import asdict
 from sqlalchemy import (
@@ -20,17 +18,15 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
-    create_engine,
     delete,
     insert,
     select,
     update,
 )
-from sqlalchemy.engine import URL, Engine, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
-from sqlalchemy.pool import NullPool
+from sqlalchemy.engine import URL, Engine
+from sqlalchemy.exc import SQLAlchemyError
 
-from safeconsole.audit.central import require_proof
+from safeconsole.audit.central import make_private_file, open_database
 from safeconsole.config.settings import GatewaySettings
 from safeconsole.errors import ConfigurationError
 from safeconsole.gateway.tokens import IssuedToken, Tokens
@@ -133,11 +129,8 @@ class TokenDatabase(Tokens):
     @contextmanager
     def _connected(self) -> Iterator[Connection]:
         """Open a connection in its own transaction. Raises ConfigurationError: the database failed."""
-        named = self._url.database if self._url.get_backend_name() == "sqlite" else None
         try:
-            if named and named != ":memory:" and not Path(named).exists():
-                Path(named).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                Path(named).touch(mode=0o600)
+            make_private_file(self._url)
             with self._engine.begin() as connection:
                 if not self._is_made:
                     METADATA.create_all(connection)
@@ -159,17 +152,11 @@ def open_token_database(settings: GatewaySettings, environ: Mapping[str, str]) -
     Raises:
         ConfigurationError: the secret is not set, or the address cannot be used.
     """
-    secret = environ.get(settings.secret_variable, "") if settings.secret_variable else ""
-    if settings.secret_variable and not secret:
-        raise ConfigurationError(f"gateway.secret_variable: {settings.secret_variable} is not set")
-    try:
-        url = make_url(settings.tokens.replace("{secret}", quote(secret, safe="")))
-        require_proof(url, setting="gateway.tokens")
-        engine = create_engine(url, poolclass=NullPool, hide_parameters=True)
-    except (ArgumentError, NoSuchModuleError, ImportError, ValueError) as error:
-        # `from None`: the error may quote the address with its password.
-        raise ConfigurationError(
-            f"gateway.tokens: the address cannot be used ({type(error).__name__})",
-            instead="such as postgresql+psycopg://name:{secret}@host/database, sqlite:////srv/safeconsole/tokens.db",
-        ) from None
+    engine, url = open_database(
+        settings.tokens,
+        setting="gateway.tokens",
+        secret_variable=settings.secret_variable,
+        environ=environ,
+        example="postgresql+psycopg://name:{secret}@host/database, sqlite:////srv/safeconsole/tokens.db",
+    )
     return TokenDatabase(engine, url)
