@@ -163,9 +163,9 @@ def _logged_by(cluster) -> tuple[int, int]:
 
 
 def _on_primary(desk):
-    desk.gate.use("primary")
+    desk.session.use("primary")
     desk.run("SELECT id, status FROM orders WHERE id = 7")
-    desk.gate.use("")
+    desk.session.use("")
 
 
 def _bare(cluster, times: int) -> float:

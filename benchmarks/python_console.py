@@ -64,10 +64,10 @@ def parts(line, loads):
     """Milliseconds of the steps that this process alone is to blame for."""
     found = {}
     text = "SELECT id, customer_id, status FROM orders WHERE id = 7"
-    (statement,) = line.gate.split(text)
+    (statement,) = line.session.split(text)
     for name, step in (
-        ("split and analyse", lambda: line.gate.split(text)),
-        ("decide, with the server's estimate", lambda: line.gate.consider(statement)),
+        ("split and analyse", lambda: line.session.split(text)),
+        ("decide, with the server's estimate", lambda: line.session.consider(statement)),
     ):
         times = []
         for _ in range(min(loads, 200)):
@@ -137,7 +137,7 @@ def main():
         program = Program(dict(os.environ))
         program.configure(str(up.config))
         with program.open(Door(cluster="shop", face="python", confirmer=NoTerminal())) as session:
-            line = PythonSession(session.gate, session.rules, screen_of(io.StringIO(), io.StringIO(), {}))
+            line = PythonSession(session.session, session.rules, screen_of(io.StringIO(), io.StringIO(), {}))
             with line.at_work():
                 db = names_for(line)["db"]
                 without = said("ORM load, plain SQLAlchemy and PyMySQL", n_plus_one(plain, given.loads))

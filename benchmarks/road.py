@@ -105,9 +105,9 @@ def road(commands, audit: Path) -> Iterator:
 
             def walk(sql: str = SQL) -> None:
                 screen = Screen(data=io.StringIO(), messages=io.StringIO())
-                for statement in session.gate.split(sql):
-                    printer = ResultPrinter(screen, ResultStyle(format="csv"), session.gate.last)
-                    printer.show(session.gate.execute(statement, as_text=True))
+                for statement in session.session.split(sql):
+                    printer = ResultPrinter(screen, ResultStyle(format="csv"), session.session.last)
+                    printer.show(session.session.execute(statement, as_text=True))
 
             yield walk
 

@@ -52,7 +52,7 @@ def sees_its_own_change(desk, _cluster):
 
 
 def ends_a_read_in_time(desk, _cluster):
-    desk.gate.tighten("run_seconds", 0.5)
+    desk.session.tighten("run_seconds", 0.5)
     return _stopped(desk, HEAVY)
 
 
@@ -61,14 +61,14 @@ def kills_a_change_in_time(desk, _cluster):
 
 
 def holds_back_all_sizes(desk, _cluster):
-    desk.gate.use("primary")
-    (statement,) = desk.gate.split(SIZES)
-    return desk.gate.consider(statement).decision.verdict is Verdict.ELEVATE
+    desk.session.use("primary")
+    (statement,) = desk.session.split(SIZES)
+    return desk.session.consider(statement).decision.verdict is Verdict.ELEVATE
 
 
 def reads_a_plan(desk, _cluster):
-    (statement,) = desk.gate.split("SELECT * FROM orders WHERE status <> 'zz'")
-    return desk.gate.consider(statement).estimate.full_scans == ("orders",)
+    (statement,) = desk.session.split("SELECT * FROM orders WHERE status <> 'zz'")
+    return desk.session.consider(statement).estimate.full_scans == ("orders",)
 
 
 def finds_the_source_of_a_replica(_desk, cluster):
@@ -76,7 +76,7 @@ def finds_the_source_of_a_replica(_desk, cluster):
     with tempfile.TemporaryDirectory() as place:
         nodes = {"replica-1": f"{replica.host}:{replica.port}"}
         with seated(cluster, Path(place), nodes=nodes) as desk:
-            return Role.PRIMARY in {reading.role for reading in desk.gate.topology()}
+            return Role.PRIMARY in {reading.role for reading in desk.session.topology()}
 
 
 def measures_capacity(_desk, cluster):
@@ -130,7 +130,7 @@ def capabilities(cluster):
             except SafeConsoleError as error:
                 found[name] = f"no: {error.message[:60]}"
             finally:
-                desk.gate.use("")
+                desk.session.use("")
     return found
 
 

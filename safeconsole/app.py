@@ -154,20 +154,20 @@ class Program:
             with interrupts.held():
                 journal = open_journal(directory, clock=self.clock, signing_key=key, literal_key=literal_key)
                 journal.append(opening_record(context, policy))
-                gate = Session(
+                session = Session(
                     context=context, policy=policy, engine=engine, journal=journal, clock=self.clock, people=people,
                     reread=reread,
                 )  # fmt: skip
-                leaving.callback(lambda: _close(gate, reason))
-                leaving.enter_context(interrupts.at_last(lambda: _close(gate, reason)))
+                leaving.callback(lambda: _close(session, reason))
+                leaving.enter_context(interrupts.at_last(lambda: _close(session, reason)))
             leaving.push(recordings)
             self._ship(door.person, copies)
             yield OpenSession(
-                gate=gate,
+                session=session,
                 rules=lambda: engine.rules,
                 flavour=cluster.assumed_flavour,
                 history_directory=self.history_directory(door.person, door.cluster),
-                record_terminal=lambda: self._recording(gate, journal.session, recordings),
+                record_terminal=lambda: self._recording(session, journal.session, recordings),
             )
             reason = ""
 
@@ -182,17 +182,17 @@ class Program:
 
         return open_engine(name, cluster, LocalSecrets({name: cluster}, self.environ), self.clock)
 
-    def _recording(self, gate: Session, session: str, recordings: ExitStack) -> Recording | None:
+    def _recording(self, session: Session, name: str, recordings: ExitStack) -> Recording | None:
         from shutil import get_terminal_size
 
         from safeconsole.audit.recording import open_recording
 
-        directory, settings = self.audit_directory(gate.context.person), self.settings().audit.recordings
-        recording = open_recording(directory, session, clock=self.clock, size=get_terminal_size(), settings=settings)
+        directory, settings = self.audit_directory(session.context.person), self.settings().audit.recordings
+        recording = open_recording(directory, name, clock=self.clock, size=get_terminal_size(), settings=settings)
         if recording is None:
-            gate.note("terminal not recorded", f"there is no room for it in {directory}")
+            session.note("terminal not recorded", f"there is no room for it in {directory}")
         else:
-            recordings.callback(lambda: _note_recorded(gate, recording))
+            recordings.callback(lambda: _note_recorded(session, recording))
         return recording
 
     def _ship(self, person: Person, copies: ExitStack) -> None:
@@ -230,15 +230,15 @@ def _keep_from_children(names: Iterable[str]) -> None:
         os.environ.pop(name, None)
 
 
-def _close(gate: Session, reason: str) -> None:
+def _close(session: Session, reason: str) -> None:
     """End a session, and tell its person what they should know."""
     with interrupts.held():
-        for trouble in gate.close(interrupts.told_words() or reason):
+        for trouble in session.close(interrupts.told_words() or reason):
             sys.stderr.write(f"safeconsole: {safe(trouble)}\n")
 
 
-def _note_recorded(gate: Session, recording: Recording) -> None:
+def _note_recorded(session: Session, recording: Recording) -> None:
     from safeconsole.audit.record import TERMINAL_RECORDED
 
     with suppress(AuditUnavailableError):
-        gate.note(TERMINAL_RECORDED, recording.close())
+        session.note(TERMINAL_RECORDED, recording.close())

@@ -67,18 +67,18 @@ def examine(asker: Asker, cluster: ClusterSettings) -> Iterator[Check]:
 
     Raises SafeConsoleError: the cluster cannot be asked at all, or a person interrupted it.
     """
-    gate = asker.gate
-    readings, gates = gate.topology(), gate.policy.gates
+    session = asker.session
+    readings, gates = session.topology(), session.policy.gates
     yield from _cluster_checks(readings, gates, cluster)
-    yield _configuration_check(gate.context, readings)
-    yield _login_check(gate.context.person)
+    yield _configuration_check(session.context, readings)
+    yield _login_check(session.context.person)
     for reading in readings:
         yield _node_check(reading, gates)
         if reading.unreachable or not _dialect(asker, reading).has_accounts:
             continue
         if reading.one_at_a_time:
             yield _pace_check(reading)
-        gate.use(reading.node)
+        session.use(reading.node)
         if not unfit_reasons(reading, gates):
             ran = _statement_check(asker, reading)
             yield ran

@@ -48,7 +48,7 @@ class Asker(msgspec.Struct, kw_only=True):
         last: what was considered for the last answer, None before the first.
     """
 
-    gate: Session
+    session: Session
     rules: Callable[[], LexicalRules]
     seconds: Callable[[], float] = time.monotonic
     asked: int = 0
@@ -63,10 +63,10 @@ class Asker(msgspec.Struct, kw_only=True):
 
         Raises SafeConsoleError: it was refused, stopped, lost or failed; the journal has it already.
         """
-        (statement,) = self.gate.split(sql)
+        (statement,) = self.session.split(sql)
         started = self.seconds()
         self.asked += 1
-        result = self.gate.execute(statement, by_console=True)
+        result = self.session.execute(statement, by_console=True)
         rows = result.take()
         self.last = result.considered
         return Reply(rows=rows, considered=result.considered, seconds=self.seconds() - started)
@@ -135,7 +135,7 @@ class Conduct(msgspec.Struct, frozen=True, kw_only=True):
     rest: Callable[[float], None] = time.sleep
     utc: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC)
 
-    def once_fit(self, gate: Session, done: int, step: Callable[[], Found]) -> Found:
+    def once_fit(self, session: Session, done: int, step: Callable[[], Found]) -> Found:
         """Run a step; while no node is fit for it, wait and try again.
 
         Raises NoFitNodeError: none became fit in time; its evidence is what the last one lacked.
@@ -153,16 +153,16 @@ class Conduct(msgspec.Struct, frozen=True, kw_only=True):
                 self.watcher.show(Progress(done=done, waiting=_why(closed)))
                 self.rest(wait)
                 waited, wait = waited + wait, min(wait * 2, _LONGEST_WAIT_SECONDS)
-                if any(_is_fit(reading, gate) for reading in gate.topology()):
+                if any(_is_fit(reading, session) for reading in session.topology()):
                     break
 
 
-def _is_fit(reading: Reading, gate: Session) -> bool:
-    to = gate.to
+def _is_fit(reading: Reading, session: Session) -> bool:
+    to = session.to
     wanted = Role.PRIMARY if to == Route.PRIMARY else Role.REPLICA
     named = to not in {"", Route.PRIMARY, Route.REPLICA}
     suits = reading.node == to if named else reading.role is wanted
-    return suits and not unfit_reasons(reading, gate.policy.gates)
+    return suits and not unfit_reasons(reading, session.policy.gates)
 
 
 def _why(error: NoFitNodeError) -> str:

@@ -57,7 +57,7 @@ def investigate(
         started = asker.seconds()
         known[suspect.size.key] = _looked(asker, conduct, suspect, known[suspect.size.key], sight)
         conduct.watcher.show(Progress(done=number, expected=len(looked_at)))
-        pressure = pressure_of(asker.last, asker.gate.policy.gates) if asker.last else 0.0
+        pressure = pressure_of(asker.last, asker.session.policy.gates) if asker.last else 0.0
         conduct.rest(pace.rest_seconds(asker.seconds() - started, pressure))
     for suspect in suspects[len(looked_at) :]:
         known[suspect.size.key] = _by_sizes_alone(known[suspect.size.key], asker.dialect, most)
@@ -95,7 +95,7 @@ def _looked(asker: Asker, conduct: Conduct, suspect: Suspect, evidence: Evidence
         found = _look_at_log(asker, suspect, found)
         return _look_at_processes(asker, suspect, found, sight)
 
-    return conduct.once_fit(asker.gate, 0, look)
+    return conduct.once_fit(asker.session, 0, look)
 
 
 def _look_at_tables(asker: Asker, suspect: Suspect, evidence: Evidence) -> Evidence:
@@ -283,8 +283,8 @@ def _with_known(report: Report, visible: list[str]) -> Iterator[tuple[str, Abstr
 
 def _paced(asker: Asker, conduct: Conduct, pace: Pace, sql: str) -> list[tuple[object, ...]]:
     started = asker.seconds()
-    told = conduct.once_fit(asker.gate, 0, lambda: asker.ask(sql))
-    conduct.rest(pace.rest_seconds(asker.seconds() - started, pressure_of(told.considered, asker.gate.policy.gates)))
+    told = conduct.once_fit(asker.session, 0, lambda: asker.ask(sql))
+    conduct.rest(pace.rest_seconds(asker.seconds() - started, pressure_of(told.considered, asker.session.policy.gates)))
     return [tuple(row) for row in told.rows]
 
 

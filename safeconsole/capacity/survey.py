@@ -119,7 +119,7 @@ def index_sizes(asker: Asker, conduct: Conduct, sizes: list[TableSize]) -> list[
         started = asker.seconds()
         found.append(_of_table(asker, conduct, size, page_bytes))
         conduct.watcher.show(Progress(done=number, expected=len(sizes)))
-        pressure = pressure_of(asker.last, asker.gate.policy.gates) if asker.last else 0.0
+        pressure = pressure_of(asker.last, asker.session.policy.gates) if asker.last else 0.0
         conduct.rest(pace.rest_seconds(asker.seconds() - started, pressure))
     return found
 
@@ -127,7 +127,7 @@ def index_sizes(asker: Asker, conduct: Conduct, sizes: list[TableSize]) -> list[
 def _of_table(asker: Asker, conduct: Conduct, size: TableSize, page_bytes: int) -> dict[str, int]:
     sql = statistics.indexes_sql(asker, size.schema, size.name)
     try:
-        told = conduct.once_fit(asker.gate, 0, lambda: asker.ask(sql))
+        told = conduct.once_fit(asker.session, 0, lambda: asker.ask(sql))
     except ServerError as error:
         if error.number not in NOT_GRANTED:
             raise
@@ -192,7 +192,7 @@ def survey(
         SafeConsoleError: a page was refused, failed or lost.
         KeyboardInterrupt: the person left.
     """
-    cluster = asker.gate.context.cluster
+    cluster = asker.session.context.cluster
     sampled = not asker.dialect.has_statistics
     # A cluster that has no fit node to begin with is an answer, not something to wait for.
     begun = asker.ask("SELECT 1, ''" if sampled else statistics.start_sql())
@@ -251,7 +251,7 @@ def _draft_to_resume(run: _Run, head: Head) -> Draft | None:
 
 
 def _statistics_pages(run: _Run, after: tuple[str, str], page_bytes: int) -> Iterator[list[TableSize]]:
-    gates = run.asker.gate.policy.gates
+    gates = run.asker.session.policy.gates
     while True:
         asked_for = run.page_tables
         told = _smaller_or_page(run, statistics.page_sql(run.asker, schema=run.schema, after=after, most=asked_for))
@@ -281,7 +281,7 @@ def _smaller_or_page(run: _Run, sql: str) -> Reply | None:
 
 
 def _page(run: _Run, sql: str) -> Reply:
-    told = run.conduct.once_fit(run.asker.gate, run.tables, lambda: run.asker.ask(sql))
+    told = run.conduct.once_fit(run.asker.session, run.tables, lambda: run.asker.ask(sql))
     run.servers.add(told.server)
     return told
 
@@ -302,7 +302,7 @@ def _sampled_pages(run: _Run, after: tuple[str, str]) -> Iterator[list[TableSize
 
 def _sampled(run: _Run, name: str) -> TableSize:
     started = run.asker.seconds()
-    size = run.conduct.once_fit(run.asker.gate, run.tables, lambda: size_of(run.asker, name))
+    size = run.conduct.once_fit(run.asker.session, run.tables, lambda: size_of(run.asker, name))
     run.conduct.rest(run.pace.rest_seconds(run.asker.seconds() - started, 0.0))
     return size
 

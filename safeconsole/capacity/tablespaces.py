@@ -69,7 +69,7 @@ def _held(asker: Asker, conduct: Conduct, pace: Pace, size: TableSize, parts: tu
         count, refused = _by_name(asker, conduct, size.schema, part)
         if refused:
             return [], refused
-        pressure = pressure_of(asker.last, asker.gate.policy.gates) if asker.last else 0.0
+        pressure = pressure_of(asker.last, asker.session.policy.gates) if asker.last else 0.0
         conduct.rest(pace.rest_seconds(asker.seconds() - started, pressure))
         held.append(count)
     return held, ""
@@ -82,7 +82,7 @@ def _opened(asker: Asker, conduct: Conduct, size: TableSize) -> bool:
     extents; neither the table's row in information_schema.tables nor LIMIT 0 changes that.
     """
     sql = f"SELECT 1 FROM {asker.name(*size.key)} LIMIT 1"  # noqa: S608
-    _, refused = conduct.once_fit(asker.gate, 0, lambda: asker.ask_if_allowed(sql))
+    _, refused = conduct.once_fit(asker.session, 0, lambda: asker.ask_if_allowed(sql))
     return not refused
 
 
@@ -93,7 +93,7 @@ def _parts_of(asker: Asker, conduct: Conduct, size: TableSize) -> tuple[str, ...
     if not size.partitions:
         return (size.name,)
     sql = statistics.partitions_sql(asker, size.schema, size.name, MOST_PARTITIONS + 1)
-    rows = conduct.once_fit(asker.gate, 0, lambda: asker.ask(sql)).rows
+    rows = conduct.once_fit(asker.session, 0, lambda: asker.ask(sql)).rows
     parts = tuple(str(row[0]) for row in rows if PARTITION.split(str(row[0]), maxsplit=1)[0] == size.name)
     return parts if len(parts) <= MOST_PARTITIONS else ()
 
@@ -104,7 +104,7 @@ def _by_name(asker: Asker, conduct: Conduct, schema: str, name: str) -> tuple[in
             "SELECT total_extents * extent_size FROM information_schema.files"  # noqa: S608
             f" WHERE tablespace_name = {asker.literal(spelt)}"
         )
-        rows, refused = conduct.once_fit(asker.gate, 0, partial(asker.ask_if_allowed, sql))
+        rows, refused = conduct.once_fit(asker.session, 0, partial(asker.ask_if_allowed, sql))
         if rows or refused:
             return sum(int(row[0] or 0) for row in rows), refused
     return 0, ""
@@ -220,7 +220,7 @@ def _by_table(asker: Asker, conduct: Conduct, size: TableSize, number: int) -> V
         "SELECT engine, data_length, index_length, data_free FROM information_schema.tables"  # noqa: S608
         f" WHERE table_schema = {asker.literal(size.schema)} AND table_name = {asker.literal(size.name)}"
     )
-    rows, refused = conduct.once_fit(asker.gate, number, lambda: asker.ask_if_allowed(sql))
+    rows, refused = conduct.once_fit(asker.session, number, lambda: asker.ask_if_allowed(sql))
     if refused:
         return Verified(size=size, found_bytes=None, witness="", note=refused)
     if not rows:

@@ -66,7 +66,7 @@ class OpenSession(msgspec.Struct, frozen=True, kw_only=True):
         record_terminal: begins the session's recording, or returns None.
     """
 
-    gate: Session
+    session: Session
     rules: Callable[[], LexicalRules]
     flavour: Flavour
     history_directory: str
@@ -77,14 +77,14 @@ class OpenSession(msgspec.Struct, frozen=True, kw_only=True):
         from safeconsole.session.context import circumstances_of
         from safeconsole.session.deciding import preview
 
-        gate, circumstances = self.gate, circumstances_of(self.gate.context, flavour=self.flavour)
+        session, circumstances = self.session, circumstances_of(self.session.context, flavour=self.flavour)
         return preview(
             statement,
-            policy=gate.policy,
+            policy=session.policy,
             circumstances=circumstances,
             rules=self.rules,
-            to=gate.to,
-            limits=gate.limits,
+            to=session.to,
+            limits=session.limits,
         )
 
 

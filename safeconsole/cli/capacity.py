@@ -131,7 +131,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
         watcher: who is shown how far it is, None for the person at the screen.
     """
 
-    session: OpenSession
+    opened: OpenSession
     asker: Asker
     shelf: ReportShelf
     screen: Screen
@@ -141,7 +141,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def cluster(self) -> str:
-        return self.session.gate.context.cluster
+        return self.opened.session.context.cluster
 
     def say(self, text: str) -> None:
         """Write one line that is not data; names and errors in it are escaped."""
@@ -243,7 +243,7 @@ def _show_leftovers(work: Work, report: Report, wanted: Callable[[TableSize], bo
 def _show_growth(work: Work, report: Report, wanted: Callable[[TableSize], bool]) -> None:
     wish = work.wish
     when = since(wish.since, dt.datetime.now(dt.UTC))
-    servers = {reading.identity.server for reading in work.session.gate.topology() if reading.identity}
+    servers = {reading.identity.server for reading in work.opened.session.topology() if reading.identity}
     before = report_since(work.shelf, report, when, servers=servers, schema=wish.schema)
     changed = [
         each for each in growth(before.tables(), report.tables()) if each.grown_bytes and wanted(each.size)
@@ -331,8 +331,8 @@ def capacity_of_many(
 
     def work(cluster: str) -> _Sized:
         door = Door(person=app.person, cluster=cluster, face="job", confirmer=NoTerminal())
-        with app.open(door) as session, underway.holding(session.gate.stop):
-            asker = Asker(gate=session.gate, rules=session.rules)
+        with app.open(door) as opened, underway.holding(opened.session.stop):
+            asker = Asker(session=opened.session, rules=opened.rules)
             watcher = together.watcher(cluster)
             conduct = Conduct(watcher=watcher, patience_seconds=wish.patience * 60, rest=underway.rest)
             nodes = app.settings().clusters[cluster].nodes
@@ -409,18 +409,18 @@ def capacity(app: Application, /, cluster: str, to: str, **given: Any) -> int:  
             raise click.UsageError("--to is of one cluster at a time")
         clusters = clusters_named((cluster,), app.settings().clusters)
         return capacity_of_many(app, clusters, wish, screen, lambda view: write(screen, wish, view))
-    with app.open(Door(person=app.person, cluster=cluster, face="job", confirmer=NoTerminal(), to=to)) as session:
-        run_capacity(session, wish, app, screen)
+    with app.open(Door(person=app.person, cluster=cluster, face="job", confirmer=NoTerminal(), to=to)) as opened:
+        run_capacity(opened, wish, app, screen)
     return 0
 
 
-def capacity_command(app: Application, session: OpenSession) -> Callable[[str], None]:
+def capacity_command(app: Application, opened: OpenSession) -> Callable[[str], None]:
     r"""Return what `\capacity OPTIONS` runs in a console, on the console's own session."""
 
     @click.command("\\capacity", add_help_option=False)
     @with_options
     def typed(**given: Any) -> None:  # noqa: ANN401
-        run_capacity(session, wish_of(given), app, screen_of(sys.stdout, sys.stderr, app.environ))
+        run_capacity(opened, wish_of(given), app, screen_of(sys.stdout, sys.stderr, app.environ))
 
     def run(argument: str) -> None:
         try:
@@ -436,7 +436,7 @@ def capacity_command(app: Application, session: OpenSession) -> Callable[[str], 
 
 
 def run_capacity(
-    session: OpenSession, wish: Wish, app: Application, screen: Screen, *, watcher: Watcher | None = None
+    opened: OpenSession, wish: Wish, app: Application, screen: Screen, *, watcher: Watcher | None = None
 ) -> Assessment | None:
     """Make a report, or load the last one, and show the requested parts.
 
@@ -448,13 +448,13 @@ def run_capacity(
 
     Raises SafeConsoleError: a statement was refused or failed, or no node was fit for long.
     """
-    asker = Asker(gate=session.gate, rules=session.rules)
+    asker = Asker(session=opened.session, rules=opened.rules)
     settings = app.settings().leftovers
     work = Work(
-        session=session, asker=asker, shelf=app.reports(), screen=screen, wish=wish, leftovers=settings,
+        opened=opened, asker=asker, shelf=app.reports(), screen=screen, wish=wish, leftovers=settings,
         watcher=watcher,
     )  # fmt: skip
-    session.gate.note("command", f"capacity {wish}")
+    opened.session.note("command", f"capacity {wish}")
     nodes = app.settings().clusters[work.cluster].nodes
     report = (
         latest_report(work.shelf, work.cluster, schema=wish.schema, nodes=nodes)

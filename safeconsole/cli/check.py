@@ -268,21 +268,21 @@ def _asked_there(app: Application, cluster: str, to: str, policy: str) -> Iterat
     """
     other = app.policies.load(policy) if policy else None
     door = Door(person=app.person, cluster=cluster, face="check", confirmer=NoTerminal(), to=to)
-    with app.open(door) as session:
-        gate = session.gate
+    with app.open(door) as opened:
+        session = opened.session
 
         def said(statement: Statement) -> dict[str, Any]:
-            considered = gate.check(statement)
+            considered = session.check(statement)
             if other is not None:
-                considered = _by(other, considered, cluster, session.rules())
-            return checked(considered, other or gate.policy)
+                considered = _by(other, considered, cluster, opened.rules())
+            return checked(considered, other or session.policy)
 
         def there(text: str, given: LexicalRules | None) -> list[dict[str, Any]]:
-            statements = gate.split(text)
+            statements = session.split(text)
             if given is not None:
-                own = session.rules()
+                own = opened.rules()
                 modes = {name: getattr(given, name) for name in _SQL_MODES}
-                read = analyse(text, replace(own, **modes), schema=gate.status().schema)
+                read = analyse(text, replace(own, **modes), schema=session.status().schema)
                 statements = (*statements, *(each for each in read if each not in statements))
             return [said(each) for each in statements]
 

@@ -63,11 +63,11 @@ def doctor(app: Application, cluster: str, form: str, people: tuple[str, ...], *
     if grants and settings.engine != "auto":
         write_grants(DIALECTS[Flavour(settings.engine)], wanted)
         return 0
-    with app.open(Door(person=app.person, cluster=cluster, face="job", confirmer=NoTerminal())) as session:
+    with app.open(Door(person=app.person, cluster=cluster, face="job", confirmer=NoTerminal())) as opened:
         if grants:
-            write_grants(session.rules().dialect, wanted)
+            write_grants(opened.rules().dialect, wanted)
             return 0
-        checks = list(examine(Asker(gate=session.gate, rules=session.rules), settings))
+        checks = list(examine(Asker(session=opened.session, rules=opened.rules), settings))
     checks.sort(key=lambda check: _WORST_FIRST.index(check.finding))
     if form == "table":
         click.echo("".join(f"{line}\n" for line in _report(checks)), nl=False)
@@ -296,8 +296,8 @@ def _asked(cluster: str | None, nodes: tuple[str, ...]) -> tuple[str, tuple[str,
 @click.pass_obj
 def topology(app: Application, cluster: str, form: str) -> None:
     """Measure CLUSTER's nodes and show which are fit, and why. Exit 8 when no replica is fit for reads."""
-    with app.open(Door(person=app.person, cluster=cluster, face="topology", confirmer=NoTerminal())) as session:
-        readings, gates = session.gate.topology(), session.gate.policy.gates
+    with app.open(Door(person=app.person, cluster=cluster, face="topology", confirmer=NoTerminal())) as opened:
+        readings, gates = opened.session.topology(), opened.session.policy.gates
     if form == "table":
         click.echo(topology_text(cluster, readings, gates, stream_style(sys.stdout, app.environ)))
     else:

@@ -67,11 +67,11 @@ def fleet(app: Application, /, patterns: tuple[str, ...], form: str, at_once: in
             schema=str(given["schema"]),
             limits=limits,
         )
-        with app.open(door) as session, underway.holding(session.gate.stop):
-            statements = session.gate.split(sql)
+        with app.open(door) as opened, underway.holding(opened.session.stop):
+            statements = opened.session.split(sql)
             if len(statements) != 1:
                 raise ConfigurationError(f"a fleet runs one statement at a time, and there are {len(statements)}")
-            return sink.take(cluster, session.gate.execute(statements[0], as_text=True))
+            return sink.take(cluster, opened.session.execute(statements[0], as_text=True))
 
     with stopped_by_the_person(underway):
         members = tell_members(over_clusters(clusters, work, at_once=at_once, underway=underway), screen, underway)

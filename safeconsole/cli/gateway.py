@@ -80,8 +80,8 @@ def _gateway_of(app: Application, cluster: str, tls: ssl.SSLContext | None, coun
     @contextmanager
     def opened(person: Person, schema: str, confirming: AskedBeforehand) -> Iterator[GatewaySession]:
         door = Door(cluster=cluster, face="gateway", person=person, confirmer=confirming, schema=schema, waits=False)
-        with app.open(door) as session:
-            yield GatewaySession(gate=session.gate, rules=session.rules)
+        with app.open(door) as opened:
+            yield GatewaySession(session=opened.session, rules=opened.rules)
 
     return Gateway(
         served,
@@ -100,9 +100,9 @@ def _served_cluster(app: Application, cluster: str) -> ServedCluster:
 
     if not DIALECTS[app.settings().cluster(cluster).assumed_flavour].has_accounts:
         raise ConfigurationError(f"cluster {cluster} is of SQLite files, whose clients need no gateway")
-    with app.open(Door(cluster=cluster, face="job", person=app.person, confirmer=NoTerminal())) as session:
-        readings = [each for each in session.gate.topology() if each.version]
-        server = session.rules().dialect.server
+    with app.open(Door(cluster=cluster, face="job", person=app.person, confirmer=NoTerminal())) as opened:
+        readings = [each for each in opened.session.topology() if each.version]
+        server = opened.rules().dialect.server
     if not readings:
         raise NoFitNodeError(f"no node of {cluster} answers, so that clients cannot be told what it is")
     readings.sort(key=lambda each: each.role is not Role.PRIMARY)

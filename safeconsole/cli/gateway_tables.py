@@ -77,7 +77,7 @@ def _conduct() -> Conduct:
 
 
 def _asker(client: ClientConnection) -> Asker:
-    return Asker(gate=client.gate, rules=client.rules)
+    return Asker(session=client.session, rules=client.rules)
 
 
 def _report_of(app: Application, cluster: str, asker: Asker) -> Report:

@@ -39,11 +39,11 @@ HIGHEST_PORT = 65_535
 class _LeftToAPerson(NoTerminal):
     """Passes an agent's requests on to a person's approval, and grants nothing itself."""
 
-    gate: Session | None = None
+    session: Session | None = None
 
     def elevate(self, request: ElevationRequest, considered: Assessment | None) -> bool:  # noqa: ARG002 (the protocol's signature)
         """Return whether somebody else has to approve it."""
-        return self.gate is not None and self.gate.needs_a_person
+        return self.session is not None and self.session.needs_a_person
 
 
 @click.command()
@@ -76,9 +76,9 @@ def mcp(app: Application, cluster: str, listen: str | None, tls_cert: Path | Non
         def opened(agent: str) -> Iterator[AgentSession]:
             asking = _LeftToAPerson()
             door = Door(cluster=cluster, face="mcp", person=replace(person, agent=agent), confirmer=asking)
-            with app.open(door) as session:
-                asking.gate = session.gate
-                yield _agent_session(app, session, here=here)
+            with app.open(door) as opened:
+                asking.session = opened.session
+                yield _agent_session(app, opened, here=here)
 
         return ToolCalls(SessionThread(opened))
 
@@ -140,7 +140,7 @@ def _listening(listen: str, certificate: Path | None, key: Path | None) -> Liste
     return Listening(host=host.strip("[]"), port=int(port), certificate=certificate, key=key)
 
 
-def _agent_session(app: Application, session: OpenSession, *, here: bool) -> AgentSession:
+def _agent_session(app: Application, opened: OpenSession, *, here: bool) -> AgentSession:
     from safeconsole.approvals.carrying import waiting_requests
     from safeconsole.audit.files import make_private_directory
     from safeconsole.cli.capacity import Wish, run_capacity
@@ -148,21 +148,21 @@ def _agent_session(app: Application, session: OpenSession, *, here: bool) -> Age
     from safeconsole.mcp.session import AgentSession
     from safeconsole.output.presenting import screen_of
 
-    gate = session.gate
+    session = opened.session
 
     def check(text: str) -> list[dict[str, Any]]:
-        return [checked(gate.check(statement), gate.policy) for statement in gate.split(text)]
+        return [checked(session.check(statement), session.policy) for statement in session.split(text)]
 
     def capacity(schema: str, leftovers: bool, headway: Headway) -> Sizes:  # noqa: FBT001 (the tool's own parameters)
         data = io.StringIO()
         wish = Wish(schema=schema, leftovers=leftovers, form="jsonl", top=0)
         screen = screen_of(data, io.StringIO(), app.environ)
-        considered = run_capacity(session, wish, app, screen, watcher=headway)
+        considered = run_capacity(opened, wish, app, screen, watcher=headway)
         return [json.loads(line) for line in data.getvalue().splitlines()], considered
 
     def approvals() -> dict[str, str]:
         # What others asked for, with its literals, is theirs.
-        own = gate.context.person.name, gate.context.cluster
+        own = session.context.person.name, session.context.cluster
         waiting = waiting_requests(app.settings().approvals)
         return {code: request.sql for code, request in waiting if (request.person, request.cluster) == own}
 
@@ -172,8 +172,8 @@ def _agent_session(app: Application, session: OpenSession, *, here: bool) -> Age
         return directory / f"{time.strftime('%Y-%m-%d-%H%M%S')}-{token_hex(4)}.{form}"
 
     return AgentSession(
-        gate=gate,
-        rules=session.rules,
+        session=session,
+        rules=opened.rules,
         check=check,
         capacity=capacity,
         approvals=approvals,

@@ -88,8 +88,8 @@ def python(app: Application, /, cluster: str, file: str | None, code: str | None
             begin_recording(opened, recorder)
             target = str(given["target"] or "")
             name = "<-c>" if code is not None else file or ""
-            session = _python_session(app, opened, recorder)
-            return _run(app, opened, session, target, source=source, name=name, welcomed=welcomed)
+            python = _python_session(app, opened, recorder)
+            return _run(app, opened, python, target, source=source, name=name, welcomed=welcomed)
 
 
 def _draw_first(app: Application, cluster: str) -> bool:
@@ -118,13 +118,13 @@ def _python_session(app: Application, opened: OpenSession, recorder: TerminalRec
     from safeconsole.output.presenting import screen_of
     from safeconsole.python.session import PythonSession
 
-    return PythonSession(opened.gate, opened.rules, screen_of(sys.stdout, sys.stderr, app.environ), recorder)
+    return PythonSession(opened.session, opened.rules, screen_of(sys.stdout, sys.stderr, app.environ), recorder)
 
 
 def _run(  # noqa: PLR0913 (what there is, what to run in it, and how)
     app: Application,
     opened: OpenSession,
-    session: PythonSession,
+    python: PythonSession,
     target: str,
     *,
     source: str | None,
@@ -136,12 +136,12 @@ def _run(  # noqa: PLR0913 (what there is, what to run in it, and how)
     from safeconsole.python.namespace import names_for
 
     forget_current_directory()
-    namespace = names_for(session, capacity=_capacity(app, opened))
-    gate = opened.gate
-    hook = AuditHook(lambda: gate.policy.fences, session.note_finding, _nodes_of(app, opened))
+    namespace = names_for(python, capacity=_capacity(app, opened))
+    session = opened.session
+    hook = AuditHook(lambda: session.policy.fences, python.note_finding, _nodes_of(app, opened))
     hook.install()
     try:
-        with session.at_work():
+        with python.at_work():
             if target:
                 from safeconsole.python.engine import load_application
 
@@ -149,21 +149,21 @@ def _run(  # noqa: PLR0913 (what there is, what to run in it, and how)
             if source is not None:
                 from safeconsole.python.console import run_script
 
-                ended = run_script(session, source, namespace, name=name)
+                ended = run_script(python, source, namespace, name=name)
                 return ended if isinstance(ended, int) else exit_code_of(ended)
         from safeconsole.cli.python_names import LearntNames
         from safeconsole.python.console import run_console
 
         directory = opened.history_directory
-        names = LearntNames(opened.gate, opened.rules, directory)
-        context = opened.gate.context
+        names = LearntNames(opened.session, opened.rules, directory)
+        context = opened.session.context
         if welcomed:
             # The real prompt is drawn over the first one.
-            session.screen.data.write("\r")
-            session.screen.data.flush()
+            python.screen.data.write("\r")
+            python.screen.data.flush()
         else:
-            session.screen.messages.write(welcome_text(context.cluster, context.environment))
-        return run_console(session, namespace, history_directory=directory, names=names)
+            python.screen.messages.write(welcome_text(context.cluster, context.environment))
+        return run_console(python, namespace, history_directory=directory, names=names)
     finally:
         hook.remove()
 
@@ -178,6 +178,6 @@ def _capacity(app: Application, opened: OpenSession) -> Callable[[str], None]:
 
 
 def _nodes_of(app: Application, opened: OpenSession) -> Callable[[], Iterable[str]]:
-    gate = opened.gate
-    configured = app.settings().clusters[gate.context.cluster].nodes
-    return lambda: (*configured, *gate.addresses)
+    session = opened.session
+    configured = app.settings().clusters[session.context.cluster].nodes
+    return lambda: (*configured, *session.addresses)

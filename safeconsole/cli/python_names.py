@@ -25,11 +25,11 @@ class LearntNames:
         directory: where names are stored between sessions, "" for nowhere.
     """
 
-    def __init__(self, gate: Session, rules: Callable[[], LexicalRules], directory: str) -> None:
-        self._gate = gate
+    def __init__(self, session: Session, rules: Callable[[], LexicalRules], directory: str) -> None:
+        self._gate = session
         self._rules = rules
         self._names = SchemaNames()
-        self._refresher = NameRefresher(glance=glance_through(gate), directory=directory)
+        self._refresher = NameRefresher(glance=glance_through(session), directory=directory)
         self._completer = SqlCompleter(rules, lambda: self._names, {})
 
     def learn(self) -> None:

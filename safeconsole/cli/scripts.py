@@ -85,19 +85,19 @@ def query_call(directory: str, name: str, values: tuple[str, ...]) -> QueryCall:
     return QueryCall(named_query(directory, name), values)
 
 
-def _text_of(session: OpenSession, script: str | QueryCall) -> str:
+def _text_of(opened: OpenSession, script: str | QueryCall) -> str:
     if isinstance(script, str):
         return script
     from safeconsole.queries import filled
 
-    text = filled(script.query, script.values, session.rules())
-    session.gate.note("named query", f"{script.query.name}, sha256 {script.query.digest[:16]}")
+    text = filled(script.query, script.values, opened.rules())
+    opened.session.note("named query", f"{script.query.name}, sha256 {script.query.digest[:16]}")
     return text
 
 
 def run_scripts(
     app: Application,
-    session: OpenSession,
+    opened: OpenSession,
     scripts: tuple[str | QueryCall, ...],
     *,
     form: str,
@@ -111,13 +111,13 @@ def run_scripts(
     """
     from safeconsole.output.presenting import ResultPrinter, ResultStyle, screen_of
 
-    texts = tuple(_text_of(session, script) for script in scripts)
-    statements = session.gate.split(*_with_inclusions(texts, session.rules(), folder=folder))
+    texts = tuple(_text_of(opened, script) for script in scripts)
+    statements = opened.session.split(*_with_inclusions(texts, opened.rules(), folder=folder))
     if not statements:
         raise ConfigurationError("there is no statement to run", instead="give SQL with -e, -f or on standard input")
     if len(statements) > 1:
-        _refuse_beforehand(session, statements)
-    most = session.gate.policy.ceilings.fetched_rows
+        _refuse_beforehand(opened, statements)
+    most = opened.session.policy.ceilings.fetched_rows
     shape = ResultStyle(format=form, null=null, most_rows=most, error_follows=True)
     if form in ROW_FORMATS:
         from safeconsole.output.row_statements import require_one_table, target_of
@@ -126,31 +126,31 @@ def run_scripts(
             require_one_table(statement, form)
     for statement in statements:
         if form in ROW_FORMATS:
-            shape = replace(shape, target=target_of(statement, form, session.gate, session.rules()))
-        printer = ResultPrinter(screen_of(sys.stdout, sys.stderr, app.environ), shape, session.gate.last)
+            shape = replace(shape, target=target_of(statement, form, opened.session, opened.rules()))
+        printer = ResultPrinter(screen_of(sys.stdout, sys.stderr, app.environ), shape, opened.session.last)
         try:
-            printer.show(session.gate.execute(statement, as_text=True, progress=printer.progress))
+            printer.show(opened.session.execute(statement, as_text=True, progress=printer.progress))
         finally:
             printer.progress.end()
 
 
-def _refuse_beforehand(session: OpenSession, statements: tuple[Statement, ...]) -> None:
+def _refuse_beforehand(opened: OpenSession, statements: tuple[Statement, ...]) -> None:
     from safeconsole.sqltext.vocabulary import Verdict
 
-    justification, alone = session.gate.context.justification, session.gate.needs_a_person
-    _refuse_what_stays_apart(session, statements)
+    justification, alone = opened.session.context.justification, opened.session.needs_a_person
+    _refuse_what_stays_apart(opened, statements)
     for number, statement in enumerate(statements, start=1):
-        considered = session.preview(statement)
+        considered = opened.preview(statement)
         decision = considered.decision
-        if justification is not None and session.gate.context.person.agent and not alone and not decision.observed:
-            _refuse_braked(session, considered, justification.despite, which=f"statement {number} of {len(statements)}")
+        if justification is not None and opened.session.context.person.agent and not alone and not decision.observed:
+            _refuse_braked(opened, considered, justification.despite, which=f"statement {number} of {len(statements)}")
         if decision.observed or not (
             decision.verdict is Verdict.DENY
             or (decision.verdict is Verdict.ELEVATE and (justification is None or alone))
         ):
             continue
         error = DeniedError if decision.verdict is Verdict.DENY else RefusedError
-        session.gate.note("script refused", f"statement {number} of {len(statements)}: {decision.message}")
+        opened.session.note("script refused", f"statement {number} of {len(statements)}: {decision.message}")
         # A person approves one statement of an agent at a time: a script would stop in its middle.
         one_by_one = justification is not None and alone and error is RefusedError
         raise error(
@@ -162,16 +162,16 @@ def _refuse_beforehand(session: OpenSession, statements: tuple[Statement, ...]) 
         )
 
 
-def _refuse_braked(session: OpenSession, considered: Assessment, despite: tuple[str, ...], *, which: str) -> None:
+def _refuse_braked(opened: OpenSession, considered: Assessment, despite: tuple[str, ...], *, which: str) -> None:
     from safeconsole.policy.policy import judge
     from safeconsole.sqltext.vocabulary import Verdict
 
     # How many rows it changes is not known yet: what the text says is judged alone.
-    decision = judge(session.gate.policy, {**considered.facts, "estimate.changed_rows": 0})
+    decision = judge(opened.session.policy, {**considered.facts, "estimate.changed_rows": 0})
     asked = tuple(rule for rule in decision.brakes if rule not in despite)
     if decision.verdict is not Verdict.ELEVATE or not asked:
         return
-    session.gate.note("script refused", f"{which}: {', '.join(asked)}")
+    opened.session.note("script refused", f"{which}: {', '.join(asked)}")
     raise RefusedError(
         f"nothing of the script was run: {which} is asked about once more: {'; '.join(decision.asks_again)}",
         evidence=considered.evidence,
@@ -179,21 +179,21 @@ def _refuse_braked(session: OpenSession, considered: Assessment, despite: tuple[
     )
 
 
-def _refuse_what_stays_apart(session: OpenSession, statements: tuple[Statement, ...]) -> None:
+def _refuse_what_stays_apart(opened: OpenSession, statements: tuple[Statement, ...]) -> None:
     from safeconsole.session.state import VARIABLE_IS_ELSEWHERE, WITHOUT_VARIABLE, lost_variable
     from safeconsole.sqltext.statement import begins_writing
 
     begun = next((number for number, each in enumerate(statements, start=1) if begins_writing(each)), 0)
-    lost = lost_variable(statements, session.rules(), opened=False)
+    lost = lost_variable(statements, opened.rules(), opened=False)
     if lost is not None:
         number, what = lost[0], f"it needs {lost[1]}: {VARIABLE_IS_ELSEWHERE}"
         instead = WITHOUT_VARIABLE
-    elif begun and session.gate.context.justification is not None:
+    elif begun and opened.session.context.justification is not None:
         number, what = begun, "it opens a transaction, and each statement here is elevated and committed by itself"
         instead = "leave BEGIN and COMMIT out; or paste the script into the console after \\elevate"
     else:
         return
-    session.gate.note("script refused", f"statement {number} of {len(statements)}: {what}")
+    opened.session.note("script refused", f"statement {number} of {len(statements)}: {what}")
     raise DeniedError(
         f"nothing of the script was run: statement {number} of {len(statements)}: {what}", instead=instead
     )

@@ -134,8 +134,8 @@ def sql(
             return open_console(app, door, recorder)
         folder = Path(file).parent if file and file != "-" else None
         try:
-            with app.open(door) as session:
-                run_scripts(app, session, scripts, form=form or "table", null=null, folder=folder)
+            with app.open(door) as opened:
+                run_scripts(app, opened, scripts, form=form or "table", null=null, folder=folder)
         except SafeConsoleError as error:
             return told_failure(
                 error, app.environ, words=one_shot_words, more="safeconsole check CLUSTER SQL shows all evidence"
@@ -184,9 +184,9 @@ def recorded_terminal(app: Application, *, wanted: bool) -> Iterator[TerminalRec
         yield recorder
 
 
-def begin_recording(session: OpenSession, recorder: TerminalRecorder | None) -> None:
+def begin_recording(opened: OpenSession, recorder: TerminalRecorder | None) -> None:
     if recorder is not None:
-        recorder.begin(session.record_terminal(), session.gate.policy.literals)
+        recorder.begin(opened.record_terminal(), opened.session.policy.literals)
 
 
 def _named(app: Application, given: Mapping[str, Any], *, others: bool) -> QueryCall | None:
@@ -283,20 +283,20 @@ def open_console(app: Application, door: Door, recorder: TerminalRecorder | None
             opening.settle()
 
 
-def _opened(app: Application, session: OpenSession, recorder: TerminalRecorder | None) -> Opened:
+def _opened(app: Application, opened: OpenSession, recorder: TerminalRecorder | None) -> Opened:
     from safeconsole.console.state import Opened, Services
 
     def capacity(argument: str) -> None:
         # Imported when it is asked for: its jobs would keep every prompt waiting.
         from safeconsole.cli.capacity import capacity_command
 
-        capacity_command(app, session)(argument)
+        capacity_command(app, opened)(argument)
 
     services = Services(
-        rules=session.rules,
-        preview=lambda statement: session.preview(statement).decision,
+        rules=opened.rules,
+        preview=lambda statement: opened.preview(statement).decision,
         capacity=capacity,
         queries=app.settings().queries.directory,
     )
-    begin_recording(session, recorder)
-    return Opened(gate=session.gate, services=services)
+    begin_recording(opened, recorder)
+    return Opened(session=opened.session, services=services)

@@ -47,20 +47,20 @@ def undo(app: Application, /, spot: str, reason: str, ticket: str, confirm: str,
         justification=Justification(reason=reason, ticket=ticket, despite=despite),
     )
     try:
-        with app.open(door) as session:
-            session.gate.note("undo", f"{change.session}#{change.statement}")
-            (statement,) = session.gate.split(text)
+        with app.open(door) as opened:
+            opened.session.note("undo", f"{change.session}#{change.statement}")
+            (statement,) = opened.session.split(text)
             # On record, since its plan is asked of a server.
-            considered = session.gate.check(statement)
+            considered = opened.session.check(statement)
             server = considered.identity.server if considered.identity else ""
             if server != change.server:
                 raise RefusedError(
                     f"nothing was undone: it was made on {change.server}, and the primary is {server or 'unknown'}",
                     instead="look at the rows, and put them back by hand: without --reason the statement is printed",
                 )
-            printer = ResultPrinter(screen_of(sys.stdout, sys.stderr, app.environ), ResultStyle(), session.gate.last)
+            printer = ResultPrinter(screen_of(sys.stdout, sys.stderr, app.environ), ResultStyle(), opened.session.last)
             try:
-                printer.show(session.gate.execute(statement, exactly_rows=count, progress=printer.progress))
+                printer.show(opened.session.execute(statement, exactly_rows=count, progress=printer.progress))
             finally:
                 printer.progress.end()
     except SafeConsoleError as error:

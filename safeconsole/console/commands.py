@@ -230,11 +230,11 @@ def dispatch(state: ConsoleState, text: str) -> After | None:
     if command.run is _leave:
         # Leaving always leaves, also where nothing can be recorded any more.
         with suppress(SafeConsoleError):
-            state.gate.note("command", one_line(name))
+            state.session.note("command", one_line(name))
         return After.LEAVE
     try:
         shown, sql = _parted(command, name, argument)
-        state.gate.note("command", one_line(shown), sql=sql)
+        state.session.note("command", one_line(shown), sql=sql)
         return command.run(state, argument.strip()) or After.STAY
     except SafeConsoleError as error:
         state.refuse(error)
@@ -324,11 +324,11 @@ def record_entry(state: ConsoleState, text: str) -> None:
     recorder = state.recorder
     if not recorder.is_on:
         return
-    prompt = "".join(part for _, part, *_ in prompt_parts(state.gate.status()))
+    prompt = "".join(part for _, part, *_ in prompt_parts(state.session.status()))
     own, sql = sql_in(text)
     try:
-        statements = state.gate.split(sql) if sql else ()
-        recorder.entered(prompt, f"{own} {state.gate.as_recorded(sql) if sql else ''}".strip())
+        statements = state.session.split(sql) if sql else ()
+        recorder.entered(prompt, f"{own} {state.session.as_recorded(sql) if sql else ''}".strip())
     except SafeConsoleError as error:
         recorder.entered(prompt, "")
         recorder.mute(f"it cannot be read: {error.message}")
@@ -344,6 +344,6 @@ def _shows_again(state: ConsoleState, command: str) -> bool:
         return False
     if command in SHOW_ALL_STATEMENTS:
         return True
-    last = state.gate.last()
-    earlier = [*([last.statement] if last else []), *state.gate.split(state.last_sql)]
-    return any(why_left_out(statement, state.gate.policy.literals) for statement in earlier)
+    last = state.session.last()
+    earlier = [*([last.statement] if last else []), *state.session.split(state.last_sql)]
+    return any(why_left_out(statement, state.session.policy.literals) for statement in earlier)

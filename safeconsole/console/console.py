@@ -81,12 +81,12 @@ class Terminal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def run_console(
-    gate: Session, *, services: Services, history_directory: str = "", terminal: Terminal | None = None
+    session: Session, *, services: Services, history_directory: str = "", terminal: Terminal | None = None
 ) -> int:
     """Run the console on an open session until the person leaves; see `talk`."""
     return talk(
-        Opening.of(Opened(gate=gate, services=services)),
-        standing=gate.status(),
+        Opening.of(Opened(session=session, services=services)),
+        standing=session.status(),
         history_directory=history_directory,
         terminal=terminal,
     )
@@ -132,7 +132,7 @@ def talk(opening: Opening, *, standing: Status, history_directory: str = "", ter
     refresher: NameRefresher | None = None
     try:
         while _turn(session, state, live, pasted) is After.STAY:
-            refresher = refresher or NameRefresher(glance=glance_through(state.gate), directory=history_directory)
+            refresher = refresher or NameRefresher(glance=glance_through(state.session), directory=history_directory)
             _refresh(refresher, state)
     finally:
         live.close()
@@ -232,17 +232,17 @@ def _leave_prompt(session: PromptSession[str]) -> None:
 
 def _tell(state: ConsoleState) -> None:
     opened = state.opening.now()
-    for line in opened.gate.take_told() if opened else ():
+    for line in opened.session.take_told() if opened else ():
         state.say(safe(line))
 
 
 def _refresh(refresher: NameRefresher, state: ConsoleState) -> None:
-    if state.gate.status().transaction is not None:
+    if state.session.status().transaction is not None:
         # What the console asks for itself is no part of it.
         return
-    last = state.gate.last()
+    last = state.session.last()
     state.names = refresher.refresh(
-        state.names, state.gate.status(), state.services.rules().dialect, last.statement if last else None
+        state.names, state.session.status(), state.services.rules().dialect, last.statement if last else None
     )
 
 
@@ -252,14 +252,14 @@ def _toolbar(session: PromptSession[str], state: ConsoleState, live: LiveVerdict
     if opened is None:
         return opening_parts(state.standing.cluster, columns)
     mode = vi_mode_text(session.app.vi_state.input_mode) if state.vi_keys else ""
-    parts = toolbar_parts(live.previews(), opened.gate.limits, columns - len(mode), told=opened.gate.told)
+    parts = toolbar_parts(live.previews(), opened.session.limits, columns - len(mode), told=opened.session.told)
     return [("bold", mode), *parts]
 
 
 def _previews(state: ConsoleState, text: str) -> tuple[Preview, ...]:
     # In a thread of its own: the gate's status is for the one that runs statements.
-    to, judge = state.gate.to, state.services.preview
-    statements = state.gate.split(text)
+    to, judge = state.session.to, state.services.preview
+    statements = state.session.split(text)
     if statements and _is_half_typed(statements[-1], text):
         statements = statements[:-1]
     return tuple(preview_of(statement, judge(statement), to=to) for statement in statements)

@@ -97,8 +97,8 @@ def show_sheet(state: ConsoleState, sheet: Sheet) -> None:
 
 
 def asks_of(state: ConsoleState, argument: str = "") -> Diagnosing:
-    to = destination(state.gate, argument.rstrip(";").strip())
-    return Diagnosing(gate=state.gate, dialect=state.services.rules().dialect, to=to)
+    to = destination(state.session, argument.rstrip(";").strip())
+    return Diagnosing(session=state.session, dialect=state.services.rules().dialect, to=to)
 
 
 def said_of(asks: Diagnosing, what: str) -> str:
@@ -115,7 +115,7 @@ def processlist(state: ConsoleState, argument: str) -> None:
     show_sheet(state, sheet_of(sessions))
     state.say(said_of(asks, f"{counted(len(sessions), 'session')} at work"))
     if not asks.sees_others:
-        state.say(_ONLY_OWN.format(cluster=state.gate.context.cluster))
+        state.say(_ONLY_OWN.format(cluster=state.session.context.cluster))
 
 
 def sheet_of(sessions: Iterable[ServerSessionRow]) -> Sheet:

@@ -53,12 +53,12 @@ def kill(state: ConsoleState, argument: str) -> None:
     show_sheet(state, _sheet_to_kill(sessions))
     what = "statement" if wanted.query else "session"
     state.say(f"{counted(len(sessions), what)} to end on {safe(asks.node)}")
-    elevated = state.gate.is_elevated and state.gate.status().elevated_seconds > 0
+    elevated = state.session.is_elevated and state.session.status().elevated_seconds > 0
     if not elevated and len(sessions) > 1:
         raise RefusedError(
             f"{len(sessions)} are ended in a window, not one by one",
             instead="\\elevate REASON, then the same \\kill again",
-            remedies=(Remedy(Action.ELEVATE, of=state.gate.context.cluster),),
+            remedies=(Remedy(Action.ELEVATE, of=state.session.context.cluster),),
         )
     if elevated and not _agreed(state, sessions):
         state.say("nothing was ended")
@@ -156,9 +156,9 @@ def _kill_one(
     forms = server.kill_query if query else server.kill_connection
     node = asks.node
     for at, form in enumerate(forms, start=1):
-        (statement,) = state.gate.split(form.format(thread=session.id))
+        (statement,) = state.session.split(form.format(thread=session.id))
         try:
-            state.gate.execute(statement, justification=justification, to=node).take()
+            state.session.execute(statement, justification=justification, to=node).take()
         except ServerError as error:
             if error.number == _NO_SUCH_THREAD:
                 break

@@ -273,12 +273,12 @@ Glance = Callable[[str], Sequence[Row]]
 """Runs a read of the console's own on a replica and returns its rows; raises SafeConsoleError."""
 
 
-def glance_through(gate: Session) -> Glance:
+def glance_through(session: Session) -> Glance:
     """Return a function that sends the console's own reads through the gate, recorded as the console's."""
 
     def glance(sql: str) -> Sequence[Row]:
-        (statement,) = gate.split(sql)
-        return gate.execute(statement, by_console=True).take(PAGE_TABLES)
+        (statement,) = session.split(sql)
+        return session.execute(statement, by_console=True).take(PAGE_TABLES)
 
     return glance
 

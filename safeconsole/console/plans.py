@@ -184,7 +184,7 @@ def explain_statement(state: ConsoleState, statement: Statement) -> None:
     if statement.kind.startswith("explain"):
         raise ConfigurationError("that explains already: give the statement itself")
     dialect = state.services.rules().dialect
-    (asked,) = state.gate.split(explain_sql(dialect, statement.text))
+    (asked,) = state.session.split(explain_sql(dialect, statement.text))
     held = held_result(state, asked)
     if held is None:
         return

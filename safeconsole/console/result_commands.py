@@ -78,7 +78,7 @@ def export_statement(state: ConsoleState, path: Path, statement: Statement, *, n
         from safeconsole.output.row_statements import target_of  # noqa: PLC0415 (few need it)
 
         format_name = state.format if state.format in ROW_FORMATS else format_name
-        target = target_of(statement, format_name, state.gate, state.services.rules())
+        target = target_of(statement, format_name, state.session, state.services.rules())
     part = path.with_name(f"{path.name}.part")
     try:
         if path.exists():
@@ -94,9 +94,9 @@ def export_statement(state: ConsoleState, path: Path, statement: Statement, *, n
             null=null,
             target=target,
             more_rows="\\rows N",
-            most_rows=state.gate.policy.ceilings.fetched_rows,
+            most_rows=state.session.policy.ceilings.fetched_rows,
         )
-        done = write_statement(state, statement, ResultPrinter(screen, shape, state.gate.last))
+        done = write_statement(state, statement, ResultPrinter(screen, shape, state.session.last))
         file.flush()
         # MUST come before the file is closed, which ends its lock: another export would replace it.
         _keep(state, part, path, done=done)
@@ -282,7 +282,7 @@ def run_query(state: ConsoleState, argument: str) -> None:
         raise ConfigurationError(what, instead="\\queries lists them") from None
     query = named_query(state.services.queries, name)
     text = filled(query, values, state.services.rules())
-    state.gate.note("named query", f"{query.name}, sha256 {query.digest[:16]}")
+    state.session.note("named query", f"{query.name}, sha256 {query.digest[:16]}")
     run_text(state, text)
 
 
@@ -334,7 +334,7 @@ def edit(state: ConsoleState, argument: str) -> None:
 
 
 def _statement(state: ConsoleState, sql: str) -> Statement:
-    statements = state.gate.split(sql or state.last_sql)
+    statements = state.session.split(sql or state.last_sql)
     if not statements:
         raise ConfigurationError("there is no statement yet: type one, or give it after the command")
     return statements[-1]
@@ -342,4 +342,4 @@ def _statement(state: ConsoleState, sql: str) -> Statement:
 
 def _run(state: ConsoleState, sql: str, shape: Reshape | None = None) -> bool:
     shape = shape if state.format in {"table", "vertical"} else None
-    return all(show_statement(state, statement, shape=shape) for statement in state.gate.split(sql))
+    return all(show_statement(state, statement, shape=shape) for statement in state.session.split(sql))

@@ -119,11 +119,11 @@ _NO_SUCH_TABLE = frozenset({1146})
 
 def run_text(state: ConsoleState, text: str, *, pasted: bool = False) -> None:
     """Run every statement of a text; several are listed before anything runs."""
-    statements = state.gate.split(text)
+    statements = state.session.split(text)
     if not statements:
         return
     state.last_sql, state.previewed = text.strip(), None
-    opened = state.gate.status().transaction is not None
+    opened = state.session.status().transaction is not None
     lost = lost_variable(statements, state.services.rules(), opened=opened)
     if lost is not None:
         what = f"nothing was run: statement {lost[0]} needs {lost[1]}: {VARIABLE_IS_ELSEWHERE}"
@@ -155,14 +155,14 @@ def show_statement(
         exactly_rows: how many rows a change must find, -1 for any number.
         shape: makes of its rows what is shown, or None.
     """
-    before = state.gate.status()
+    before = state.session.status()
     told_already = False
     try:
         target = _target_of(state, statement) if shape is None else None
         with paged(state.screen(), state.pager) as screen:
             printer = state.printer(screen, target)
             show = printer.show if shape is None else partial(show_shaped, printer, shape=shape)
-            run = partial(state.gate.execute, justification=justification, exactly_rows=exactly_rows)
+            run = partial(state.session.execute, justification=justification, exactly_rows=exactly_rows)
             problem = _problem_of(state, statement, show, printer=printer, as_text=shape is None, run=run)
             told_already = printer.told_way_out and not state.pager
     except SafeConsoleError as error:
@@ -179,7 +179,7 @@ def _target_of(state: ConsoleState, statement: Statement) -> RowTarget | None:
         return None
     from safeconsole.output.row_statements import target_of  # noqa: PLC0415 (few need it)
 
-    return target_of(statement, state.format, state.gate, state.services.rules())
+    return target_of(statement, state.format, state.session, state.services.rules())
 
 
 def show_preview(state: ConsoleState, statement: Statement) -> None:
@@ -187,18 +187,18 @@ def show_preview(state: ConsoleState, statement: Statement) -> None:
 
     Raises ConfigurationError: it cannot be shown with certainty.
     """
-    before, rules = state.gate.status(), state.services.rules()
+    before, rules = state.session.status(), state.services.rules()
     try:
         found = preview_of(statement, rules, schema=before.schema, most_rows=PREVIEWED_ROWS)
     except NotRewrittenError as error:
         raise ConfigurationError(f"it cannot be shown before it is made: {error}", instead="\\explain") from None
     # The rows are those of the server that is to be changed.
-    state.gate.use(Route.PRIMARY)
+    state.session.use(Route.PRIMARY)
     try:
-        shown = show_statement(state, state.gate.split(found.rows)[0])
-        held = held_result(state, state.gate.split(found.count)[0]) if shown else None
+        shown = show_statement(state, state.session.split(found.rows)[0])
+        held = held_result(state, state.session.split(found.count)[0]) if shown else None
     finally:
-        state.gate.use(before.to)
+        state.session.use(before.to)
     if held is None:
         return
     touched = int(held.rows[0][0])
@@ -208,7 +208,7 @@ def show_preview(state: ConsoleState, statement: Statement) -> None:
     state.say(f"{what}{part}{arrow}; what triggers and foreign keys change is not in it")
     if not touched:
         return
-    if state.gate.is_elevated:
+    if state.session.is_elevated:
         show_statement(state, statement, exactly_rows=touched)
     else:
         state.previewed = statement, touched
@@ -217,7 +217,7 @@ def show_preview(state: ConsoleState, statement: Statement) -> None:
 
 def write_statement(state: ConsoleState, statement: Statement, printer: ResultPrinter) -> bool:
     """Run one statement and write its rows to a stream; return whether it succeeded."""
-    before = state.gate.status()
+    before = state.session.status()
     problem = _problem_of(state, statement, printer.show, printer=printer)
     return _told(state, before, problem, told_already=printer.told_way_out)
 
@@ -232,7 +232,7 @@ class HeldRows(msgspec.Struct, frozen=True, kw_only=True):
 
 def held_result(state: ConsoleState, statement: Statement) -> HeldRows | None:
     """Run one statement and return its first rows; None if it failed, after showing the error."""
-    before = state.gate.status()
+    before = state.session.status()
     found: list[HeldRows] = []
 
     def hold(result: Result) -> None:
@@ -261,7 +261,7 @@ def _problem_of(
         as_text: leave values as the server wrote them.
         run: executes it, the session itself where it is None.
     """
-    run = run or state.gate.execute
+    run = run or state.session.execute
     # Commands have statements of their own.
     state.recorder.watch(statement)
     try:
@@ -292,7 +292,7 @@ def _told(state: ConsoleState, before: Status, problem: SafeConsoleError | str |
             _say_what_was_meant(state)
     elif problem is not None:
         state.say(problem)
-    after = state.gate.status()
+    after = state.session.status()
     if problem is None and before.node != after.node and before.role == after.role:
         # The person did not ask for another node: the one they were on is no longer fit.
         state.say(safe(f"moved from {before.node} to {after.node}: \\topology says why"))
@@ -300,9 +300,9 @@ def _told(state: ConsoleState, before: Status, problem: SafeConsoleError | str |
 
 
 def _say_what_was_meant(state: ConsoleState) -> None:
-    last = state.gate.last()
+    last = state.session.last()
     for table in last.statement.tables if last else ():
-        if table.schema in {None, "", state.gate.status().schema} and state.names.table_like(table.name) is None:
+        if table.schema in {None, "", state.session.status().schema} and state.names.table_like(table.name) is None:
             meant = state.names.nearest(table.name)
             if meant:
                 state.say(f"  perhaps {safe(meant)}")

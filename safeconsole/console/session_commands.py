@@ -22,21 +22,21 @@ CAPACITY_HINT = "safe sizes come from another program: safeconsole capacity {clu
 
 
 def status(state: ConsoleState, _argument: str) -> None:
-    state.answer(status_text(state.gate.status(), state.gate.policy.label, state.format))
+    state.answer(status_text(state.session.status(), state.session.policy.label, state.format))
 
 
 def topology(state: ConsoleState, _argument: str) -> None:
-    readings = state.gate.topology()
+    readings = state.session.topology()
     state.answer(
-        topology_text(state.gate.context.cluster, readings, state.gate.policy.gates, state.screen().data_style),
+        topology_text(state.session.context.cluster, readings, state.session.policy.gates, state.screen().data_style),
     )
 
 
 def use(state: ConsoleState, argument: str) -> None:
     """Show or change where statements go."""
     if argument:
-        state.gate.use("" if argument == "auto" else argument)
-    to = state.gate.status().to
+        state.session.use("" if argument == "auto" else argument)
+    to = state.session.status().to
     state.say(
         f"statements go to: {to}"
         if to
@@ -48,12 +48,12 @@ def use_schema(state: ConsoleState, argument: str) -> None:
     if not argument:
         raise ConfigurationError("\\u needs the name of a schema")
     name = argument.rstrip(";").strip().strip("`")
-    if state.gate.status().transaction is None and _is_unknown(state, name):
+    if state.session.status().transaction is None and _is_unknown(state, name):
         raise ConfigurationError(
             f"there is no schema {safe(name)} that this account may see",
             instead="SHOW SCHEMAS; lists those that it may",
         )
-    state.gate.use_schema(name)
+    state.session.use_schema(name)
 
 
 def _is_unknown(state: ConsoleState, schema: str) -> bool:
@@ -61,37 +61,37 @@ def _is_unknown(state: ConsoleState, schema: str) -> bool:
     if not asked:
         return False
     try:
-        return not glance_through(state.gate)(asked)
+        return not glance_through(state.session)(asked)
     except SafeConsoleError:
         return False
 
 
 def capacity(state: ConsoleState, argument: str) -> None:
     if state.services.capacity is None:
-        state.say(CAPACITY_HINT.format(cluster=state.gate.context.cluster))
+        state.say(CAPACITY_HINT.format(cluster=state.session.context.cluster))
     else:
         state.services.capacity(argument)
 
 
 def why(state: ConsoleState, _argument: str) -> None:
-    last = state.gate.last()
+    last = state.session.last()
     if last is None:
         state.say("nothing was asked yet")
     else:
-        state.answer(explanation_text(last, state.gate.policy, state.screen().data_style))
+        state.answer(explanation_text(last, state.session.policy, state.screen().data_style))
 
 
 def elevate(state: ConsoleState, argument: str) -> None:
-    settings = state.gate.policy.elevation
+    settings = state.session.policy.elevation
     reason, ticket, minutes = _typed_justification(argument)
     justification = asked_justification(state, reason, ticket)
-    grant = state.gate.elevate(
+    grant = state.session.elevate(
         reason=justification.reason,
         ticket=justification.ticket,
         window_seconds=minutes * 60 if minutes else settings.window_seconds,
     )
     state.say(
-        f"elevated on {state.gate.context.cluster} for {clock_text(grant.request.window_seconds)};"
+        f"elevated on {state.session.context.cluster} for {clock_text(grant.request.window_seconds)};"
         " \\stand-down ends it. "
         "what was refused is not run by itself: bring it back with the up arrow"
     )
@@ -101,12 +101,12 @@ def preview(state: ConsoleState, argument: str) -> None:
     """Show the rows that a change would touch: the typed one, or the one refused last."""
     state.previewed = None
     if argument:
-        statements = state.gate.split(argument)
+        statements = state.session.split(argument)
         if len(statements) != 1:
             raise ConfigurationError("\\preview shows one statement")
         show_preview(state, statements[0])
         return
-    last = state.gate.last()
+    last = state.session.last()
     if last is None or last.decision.verdict is not Verdict.ELEVATE:
         raise ConfigurationError("no change was refused", instead="\\preview UPDATE … or \\preview DELETE …")
     show_preview(state, last.statement)
@@ -119,7 +119,7 @@ def once(state: ConsoleState, argument: str) -> None:
         justification = asked_justification(state, reason, ticket)
         show_statement(state, statement, justification=justification, exactly_rows=touched)
         return
-    last = state.gate.last()
+    last = state.session.last()
     if last is None or last.decision.verdict is not Verdict.ELEVATE:
         raise ConfigurationError(
             "no statement was refused for lack of an elevation", instead="type the statement first"
@@ -131,22 +131,22 @@ def once(state: ConsoleState, argument: str) -> None:
 
 
 def stand_down(state: ConsoleState, _argument: str) -> None:
-    state.gate.stand_down()
+    state.session.stand_down()
     state.say("not elevated")
 
 
 def timeout(state: ConsoleState, argument: str) -> None:
     if argument:
-        state.gate.tighten("run_seconds", number_of(argument, "\\timeout needs seconds"))
-    state.say(f"a statement may run {state.gate.status().limits.run_seconds:g} s")
+        state.session.tighten("run_seconds", number_of(argument, "\\timeout needs seconds"))
+    state.say(f"a statement may run {state.session.status().limits.run_seconds:g} s")
 
 
 def rows(state: ConsoleState, argument: str) -> None:
     if argument:
         count = number_of(argument, "\\rows needs a number of rows")
-        state.gate.tighten("fetched_rows", count)
-        state.gate.tighten("shown_rows", min(count, state.gate.policy.ceilings.shown_rows))
-    limits = state.gate.status().limits
+        state.session.tighten("fetched_rows", count)
+        state.session.tighten("shown_rows", min(count, state.session.policy.ceilings.shown_rows))
+    limits = state.session.status().limits
     state.say(f"{limits.shown_rows:,} rows are shown, {limits.fetched_rows:,} are fetched")
 
 
@@ -154,10 +154,10 @@ def bytes_(state: ConsoleState, argument: str) -> None:
     """Show or change how many bytes of values are fetched."""
     if argument:
         try:
-            state.gate.tighten("fetched_bytes", size_of(argument))
+            state.session.tighten("fetched_bytes", size_of(argument))
         except ValueError as error:
             raise ConfigurationError(one_line(str(error))) from None
-    state.say(f"{size_text(state.gate.status().limits.fetched_bytes)} are fetched")
+    state.say(f"{size_text(state.session.status().limits.fetched_bytes)} are fetched")
 
 
 def format_(state: ConsoleState, argument: str) -> None:
@@ -204,7 +204,7 @@ def asked_justification(state: ConsoleState, reason: str, ticket: str) -> Justif
     if not reason:
         raise ConfigurationError("an elevation needs a reason")
     if not ticket:
-        needed = state.gate.policy.elevation.ticket_required
+        needed = state.session.policy.elevation.ticket_required
         ticket = state.streams.ask("ticket: " if needed else "ticket (Enter for none): ").strip()
     return Justification(reason=reason, ticket=ticket)
 

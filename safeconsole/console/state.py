@@ -73,7 +73,7 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
         services: see `Services`.
     """
 
-    gate: Session
+    session: Session
     services: Services
 
 
@@ -171,9 +171,9 @@ class ConsoleState(msgspec.Struct, kw_only=True):
     recorder: TerminalRecorder = msgspec.field(default_factory=TerminalRecorder)
 
     @property
-    def gate(self) -> Session:
+    def session(self) -> Session:
         """The person's session; waits for it. Raises SafeConsoleError."""
-        return self.opening.get().gate
+        return self.opening.get().session
 
     @property
     def services(self) -> Services:
@@ -183,7 +183,7 @@ class ConsoleState(msgspec.Struct, kw_only=True):
     def status(self) -> Status:
         """The prompt's status; never waits."""
         opened = self.opening.now()
-        return opened.gate.status() if opened else self.standing
+        return opened.session.status() if opened else self.standing
 
     def screen(self) -> Screen:
         """Return the screen to write on; made anew for each statement, because a window may be resized."""
@@ -202,9 +202,9 @@ class ConsoleState(msgspec.Struct, kw_only=True):
             interactive=not self.pager,
             header=False,
             more_rows="\\rows N",
-            most_rows=self.gate.policy.ceilings.fetched_rows,
+            most_rows=self.session.policy.ceilings.fetched_rows,
         )
-        return ResultPrinter(screen, shape, self.gate.last)
+        return ResultPrinter(screen, shape, self.session.last)
 
     def say(self, text: str) -> None:
         text = in_words(text, self.screen().messages_style)
@@ -231,15 +231,15 @@ class ConsoleState(msgspec.Struct, kw_only=True):
     def _next_step(self, error: SafeConsoleError) -> str:
         if not any(remedy.action is Action.ELEVATE for remedy in error.remedies):
             return ""
-        window = clock_text(self.gate.policy.elevation.window_seconds)
+        window = clock_text(self.session.policy.elevation.window_seconds)
         preview = "\\preview shows its rows first; " if self._may_be_previewed() else ""
         return (
             f"{preview}\\once REASON runs exactly this; \\elevate REASON opens a window of {window} "
-            f"on {self.gate.context.cluster}"
+            f"on {self.session.context.cluster}"
         )
 
     def _may_be_previewed(self) -> bool:
-        last = self.gate.last()
+        last = self.session.last()
         return last is not None and last.statement.kind in {"update", "delete"}
 
 

@@ -37,7 +37,7 @@ def top(state: ConsoleState, argument: str) -> None:
             while True:
                 started = time.monotonic()
                 sessions, numbers = asks.working(), asks.numbers()
-                reading = next((each for each in state.gate.topology() if each.node == asks.node), None)
+                reading = next((each for each in state.session.topology() if each.node == asks.node), None)
                 took = time.monotonic() - started
                 page = _page(state, asks, (sessions, numbers, reading), before, (seconds, took))
                 state.answer(page)
@@ -59,7 +59,7 @@ def _page(
     sessions, numbers, reading = look
     style = state.screen().data_style
     columns = style.columns or 100
-    title = f"{safe(state.gate.context.cluster)} {safe(asks.node)}"
+    title = f"{safe(state.session.context.cluster)} {safe(asks.node)}"
     role = f" ({reading.role})" if reading and reading.role not in asks.node else ""
     lines = [
         f"{title}{role} · every {pace[0]:g} s · a look took {span_text(pace[1])} · q leaves",

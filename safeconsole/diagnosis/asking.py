@@ -100,7 +100,7 @@ class Diagnosing(msgspec.Struct, kw_only=True):
         seconds: what the last question took, from the statement to its last row.
     """
 
-    gate: Session
+    session: Session
     dialect: Dialect
     to: str
     node: str = ""
@@ -115,14 +115,14 @@ class Diagnosing(msgspec.Struct, kw_only=True):
 
     @property
     def sees_others(self) -> bool:
-        return self.gate.context.diagnoses
+        return self.session.context.diagnoses
 
     def rows(self, sql: str) -> list[dict[str, Any]]:
         """Run one query and return its rows by lower-case column name. Raises SafeConsoleError."""
-        (statement,) = self.gate.split(sql)
+        (statement,) = self.session.split(sql)
         started = time.monotonic()
         try:
-            result = self.gate.execute(statement, to=self.to)
+            result = self.session.execute(statement, to=self.to)
             rows = result.take()
         except ServerError as error:
             if error.number in NOT_GRANTED:
@@ -218,7 +218,7 @@ class Diagnosing(msgspec.Struct, kw_only=True):
             raise
 
     def _tables_of(self, text: str) -> frozenset[str]:
-        return frozenset(str(table).lower() for statement in self.gate.split(text) for table in statement.tables)
+        return frozenset(str(table).lower() for statement in self.session.split(text) for table in statement.tables)
 
     def _listed_by_show(self) -> tuple[ServerSessionRow, ...]:
         shown = map(session_of, self._rows_of_show())
@@ -238,7 +238,7 @@ class Diagnosing(msgspec.Struct, kw_only=True):
         ]
 
     def _not_granted(self, error: ServerError) -> ConfigurationError:
-        cluster = self.gate.context.cluster
+        cluster = self.session.context.cluster
         account = "the account for diagnosis" if self.sees_others else "the account for reading"
         way = (
             f"`safeconsole doctor {cluster}` says what it lacks"
@@ -249,9 +249,9 @@ class Diagnosing(msgspec.Struct, kw_only=True):
         return ConfigurationError(f"{account} may not see that: {error.message}", instead=way)
 
 
-def destination(gate: Session, argument: str) -> str:
+def destination(session: Session, argument: str) -> str:
     """Return the node of a diagnosis: the named one, else the session's, else the primary."""
-    return argument or gate.to or Route.PRIMARY
+    return argument or session.to or Route.PRIMARY
 
 
 def session_of(row: Mapping[str, Any]) -> ServerSessionRow:

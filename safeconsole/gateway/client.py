@@ -70,7 +70,7 @@ class GatewaySession(msgspec.Struct, frozen=True, kw_only=True):
         rules: how the cluster's servers read text; asks them on the first call.
     """
 
-    gate: Session
+    session: Session
     rules: Callable[[], LexicalRules]
 
 
@@ -136,20 +136,20 @@ class ClientConnection:
     """
 
     def __init__(  # noqa: PLR0913 (what a client is made of, each named)
-        self, house: House, channel: ClientChannel, connection_id: int, arrival: Arrival, session: GatewaySession, *,
+        self, house: House, channel: ClientChannel, connection_id: int, arrival: Arrival, opened: GatewaySession, *,
         confirming: AskedBeforehand, time_limit: int, idle_seconds: float,
     ) -> None:  # fmt: skip
         request = arrival.request
         self.id = connection_id
         self.arrival = arrival
         self.channel = channel
-        self.gate = session.gate
+        self.session = opened.session
         self.confirming = confirming
         self.working_since = 0.0
         self.idle_since = time.monotonic()
         self.doing = ""
         self._house = house
-        self._session = session
+        self._opened = opened
         self._idle_seconds = idle_seconds
         self._time_limit = time_limit
         self._prepared: dict[int, Preparation] = {}
@@ -162,8 +162,8 @@ class ClientConnection:
             takes_sets=bool(request.capabilities & Capability.MULTI_RESULTS),
         )
         self.statements = Statements(
-            session.gate,
-            session.rules,
+            opened.session,
+            opened.rules,
             self.answering,
             ask=lambda question: house.ask(self, question),
             carry=lambda call: house.carry(self, call),
@@ -177,7 +177,7 @@ class ClientConnection:
 
     def rules(self) -> LexicalRules:
         """How the cluster's servers read text."""
-        return self._session.rules()
+        return self._opened.rules()
 
     def serve(self) -> None:
         """Answer commands until the client leaves, is ended, or the gateway drains."""
@@ -238,7 +238,7 @@ class ClientConnection:
         return not self._ending
 
     def _refuse_command(self, command: int) -> bool:
-        self.gate.note("command refused", f"number {command} of the protocol")
+        self.session.note("command refused", f"number {command} of the protocol")
         self.answering.error(_UNKNOWN_COMMAND)
         # A program that tries what no application does is not asked what else it would try.
         return not (self.arrival.person.agent and command in _SERIOUS) and command != _CHANGE_USER
@@ -260,7 +260,7 @@ class ClientConnection:
     def list_fields(self, body: bytes) -> None:
         """Name the columns of a table, for clients that complete names: asked for once a schema."""
         table = body.partition(b"\0")[0].decode()
-        schema = self.gate.status().schema
+        schema = self.session.status().schema
         names = self._columns_of(schema).get(table, ())
         self.channel.write(
             *(column(name, schema=schema, table=table) + b"\xfb" for name in names),
@@ -277,7 +277,7 @@ class ClientConnection:
         )
         found: dict[str, tuple[str, ...]] = {}
         with suppress(SafeConsoleError):
-            for name, field in self.gate.execute(self.gate.split(text)[0], by_console=True).take():
+            for name, field in self.session.execute(self.session.split(text)[0], by_console=True).take():
                 found[str(name)] = (*found.get(str(name), ()), str(field))
         self._columns = {schema: found}
         return found
@@ -298,7 +298,7 @@ class ClientConnection:
     def reset(self, body: bytes) -> None:  # noqa: ARG002
         """Be as after the login: nothing open, prepared, set or elevated."""
         self.statements.end_transaction()
-        self.gate.stand_down()
+        self.session.stand_down()
         self.statements.forget()
         self._prepared.clear()
         self._ok()
@@ -311,7 +311,7 @@ class ClientConnection:
                 )
             )
             return
-        statement = preparation_of(body.decode(), self._session.rules())
+        statement = preparation_of(body.decode(), self._opened.rules())
         if len(statement.places) > MOST_PLACES:
             text = f"a prepared statement has at most {MOST_PLACES} placeholders"
             self.statements.fail(ErrorReply(number=1390, state="HY000", message=text))
@@ -331,7 +331,7 @@ class ClientConnection:
         if statement is None:
             self._no_such_statement(number)
             return
-        text = filled(statement, values, self._session.rules())
+        text = filled(statement, values, self._opened.rules())
         self.doing = text
         self.statements.run(text, binary=True)
 
@@ -371,14 +371,14 @@ class ClientConnection:
 
     def interrupt(self) -> str:
         """Stop the running statement; the connection stays."""
-        return self.gate.interrupt() if self.working_since else "already over"
+        return self.session.interrupt() if self.working_since else "already over"
 
     def end(self, why: str) -> None:
         """End the connection and stop its statement."""
         self._ending = why
         self.channel.shut()
         if self.working_since:
-            self.gate.stop()
+            self.session.stop()
 
 
 _QUIT, _CHANGE_USER = 0x01, 0x11

@@ -56,7 +56,7 @@ class OwnAnswers:
                 return _number(client, question)
 
     def carry(self, client: ClientConnection, call: OwnCall) -> OwnRows | str:
-        client.gate.note("command", f"CALL {SCHEMA}.{call.name}")
+        client.session.note("command", f"CALL {SCHEMA}.{call.name}")
         return carried_out(
             call,
             {
@@ -80,7 +80,7 @@ class OwnAnswers:
     def _kill(self, client: ClientConnection, question: Question) -> OwnRows | str:
         wanted, query = int(question.words["id"]), question.words.get("what", "").lower() == "query"
         found = next((each for each in self._clients.of(client.arrival.person.name) if each.id == wanted), None)
-        client.gate.note("command", f"KILL {'QUERY ' if query else ''}{wanted}")
+        client.session.note("command", f"KILL {'QUERY ' if query else ''}{wanted}")
         if found is None:
             raise ToldError(ErrorReply(number=1094, state="HY000", message=f"Unknown thread id: {wanted}"))
         if query:
@@ -98,7 +98,7 @@ def _process(client: ClientConnection, now: float) -> tuple[object, ...]:
         client.id,
         person.name,
         person.origin or "localhost",
-        client.gate.context.schema or None,
+        client.session.context.schema or None,
         "Query" if at_work else "Sleep",
         int(now - (at_work or client.idle_since)),
         "executing" if at_work else "",
@@ -144,24 +144,24 @@ def _number(client: ClientConnection, question: Question) -> OwnRows | None:
 
 def _elevate(client: ClientConnection, words: Sequence[str]) -> str:
     reason, ticket, cluster = (*words, "", "")[:3]
-    gate, statements = client.gate, client.statements
+    session, statements = client.session, client.statements
     if not reason.strip():
         raise RefusedError("an elevation needs a reason", instead=f"CALL {SCHEMA}.elevate('reason', 'ticket')")
-    if cluster not in {"", gate.context.cluster}:
-        raise RefusedError(f"not elevated: this connection is to {gate.context.cluster}, and {cluster} was named")
-    if gate.needs_a_person:
+    if cluster not in {"", session.context.cluster}:
+        raise RefusedError(f"not elevated: this connection is to {session.context.cluster}, and {cluster} was named")
+    if session.needs_a_person:
         # A program opens no window: each of its statements is put before a person, with this reason.
         statements.justification = Justification(reason=reason, ticket=ticket)
         return "a person is asked for each statement that needs it: send one, and its refusal carries a code"
-    grant = gate.elevate(reason=reason, ticket=ticket)
+    grant = session.elevate(reason=reason, ticket=ticket)
     left = max(grant.ends_seconds - grant.granted_seconds, 0)
-    return f"elevated on {gate.context.cluster} for {left / 60:.0f} minutes; CALL {SCHEMA}.stand_down() ends it"
+    return f"elevated on {session.context.cluster} for {left / 60:.0f} minutes; CALL {SCHEMA}.stand_down() ends it"
 
 
 def _stand_down(client: ClientConnection) -> str:
     client.statements.justification = None
-    client.gate.stand_down()
-    return "; ".join(client.gate.take_told()) or "not elevated any more"
+    client.session.stand_down()
+    return "; ".join(client.session.take_told()) or "not elevated any more"
 
 
 def _confirm(client: ClientConnection) -> str:
@@ -180,11 +180,11 @@ def _tighten(client: ClientConnection, words: Sequence[str]) -> str:
         value = float(said)
     except ValueError:
         raise ConfigurationError(f"{said!r} is no number") from None
-    client.gate.tighten(name, value)
+    client.session.tighten(name, value)
     return f"{name} is {value:,.15g} for this connection"
 
 
 def _use(client: ClientConnection, words: Sequence[str]) -> str:
     to = words[0] if words else ""
-    client.gate.use(to)
+    client.session.use(to)
     return f"statements go to {to}" if to else "statements go where the road chooses"

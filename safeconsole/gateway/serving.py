@@ -327,15 +327,15 @@ class Gateway:
         with ExitStack() as leaving:
             try:
                 self._require_room(arrival.person)
-                session = leaving.enter_context(self._open(arrival.person, arrival.request.schema, confirming))
-                session.gate.note("client connected", _described(arrival, number, encrypted=channel.encrypted))
+                opened = leaving.enter_context(self._open(arrival.person, arrival.request.schema, confirming))
+                opened.session.note("client connected", _described(arrival, number, encrypted=channel.encrypted))
             except SafeConsoleError as failure:
                 # No journal, no login.
                 told = told_of(failure, time_limit=self.cluster.time_limit)
                 channel.write(error(told.number, told.state, told.message))
                 return
             client = ClientConnection(
-                self, channel, number, arrival, session,
+                self, channel, number, arrival, opened,
                 confirming=confirming,
                 time_limit=self.cluster.time_limit,
                 idle_seconds=self._settings.idle_seconds,

@@ -61,7 +61,7 @@ class Statements:
 
     def __init__(  # noqa: PLR0913 (what a client connection is made of, each named)
         self,
-        gate: Session,
+        session: Session,
         rules: Callable[[], LexicalRules],
         answering: Answering,
         *,
@@ -72,14 +72,14 @@ class Statements:
         several: bool,
         speaks_utf8: bool,
     ) -> None:
-        self.gate = gate
+        self.session = session
         self.settings = ClientSettings(speaks_utf8=speaks_utf8)
         self.several = several
         self.justification: Justification | None = None
         self.last_done = Done(affected=-1)
         self.last_inserted = 0
         self.last_text = ""
-        self._usual_run_seconds = gate.limits.run_seconds
+        self._usual_run_seconds = session.limits.run_seconds
         self._rules = rules
         self._answering = answering
         self._ask = ask
@@ -92,7 +92,7 @@ class Statements:
 
     def run(self, text: str, *, binary: bool = False) -> bool:
         """Answer one command's text; return whether all of it went well."""
-        statements = self.gate.split(text)
+        statements = self.session.split(text)
         if not statements:
             return self.fail(ErrorReply(number=1065, state="42000", message="the text holds no statement"))
         if len(statements) > 1:
@@ -126,27 +126,27 @@ class Statements:
         """Give back clean connections to the nodes: an idle client holds none."""
         if not self._told_open and not self._sets_state:
             with suppress(SafeConsoleError):
-                self.gate.let_go()
+                self.session.let_go()
 
     def forget(self) -> None:
         """Reset to the state after the login: no settings, no variables, the first schema. Raises SafeConsoleError."""
         self.settings = ClientSettings(speaks_utf8=self.settings.speaks_utf8)
         self.justification, self.last_done, self.last_inserted, self._was_elevated = None, Done(affected=-1), 0, False
-        self.gate.tighten("run_seconds", self._usual_run_seconds)
+        self.session.tighten("run_seconds", self._usual_run_seconds)
         if self._sets_state:
             # Variables are on the connections, and go with them.
-            self.gate.let_go()
-            self.gate.use_schema(self.gate.context.schema)
+            self.session.let_go()
+            self.session.use_schema(self.session.context.schema)
             self._sets_state = False
         self._answering.notes = ()
         self._follow()
 
     def _one(self, statement: Statement, *, binary: bool, more: bool) -> bool:
-        before, began = self.gate.last(), time.monotonic()
+        before, began = self.session.last(), time.monotonic()
         try:
             return self._outcome_of(statement, binary=binary, more=more)
         finally:
-            last = self.gate.last()
+            last = self.session.last()
             verdict = last.decision.verdict.word if last is not None and last is not before else "none"
             self._count(verdict, time.monotonic() - began)
 
@@ -207,21 +207,21 @@ class Statements:
         self._follow(after=statement)
         limit = self.settings.select_limit if statement.kind == "select" else 0
         done = self._answering.spliced(result, more=more, most_rows=limit, utf8=self.settings.speaks_utf8)
-        self._answering.notes = (*self._answering.notes, *map(_note, (*notes, *self.gate.take_told())))
+        self._answering.notes = (*self._answering.notes, *map(_note, (*notes, *self.session.take_told())))
         return done
 
     def _executed(self, statement: Statement, splice: Splice, isolation: Isolation | None) -> Result:
         try:
-            return self.gate.execute(statement, splice=splice, justification=self.justification, isolation=isolation)
+            return self.session.execute(statement, splice=splice, justification=self.justification, isolation=isolation)
         except NoFitNodeError:
             # What drivers ask while they connect. Refused, their person could not even name another node.
-            if self.gate.to or not _asks_of_the_server_alone(statement):
+            if self.session.to or not _asks_of_the_server_alone(statement):
                 raise
-        self.gate.use(Route.PRIMARY)
+        self.session.use(Route.PRIMARY)
         try:
-            return self.gate.execute(statement, splice=splice, justification=self.justification)
+            return self.session.execute(statement, splice=splice, justification=self.justification)
         finally:
-            self.gate.use("")
+            self.session.use("")
 
     def _nothing_to_do(self, *, more: bool) -> Done:
         self._answering.ok(more=more)
@@ -238,15 +238,15 @@ class Statements:
             if statement.kind.startswith("set") and absorbed(statement.text, self.settings, self._rules()):
                 continue
             # On record, since its plan is asked of a server.
-            considered = self.gate.check(statement)
+            considered = self.session.check(statement)
             decision = considered.decision
             if decision.observed or decision.verdict is Verdict.ALLOW:
                 continue
-            if decision.verdict is Verdict.ELEVATE and self.gate.is_elevated:
+            if decision.verdict is Verdict.ELEVATE and self.session.is_elevated:
                 continue
             what = f"nothing of it was run: statement {number} of {len(statements)}: {decision.message}"
-            self.gate.note("script refused", what, sql=statement.text)
-            raise _refusal_of(considered, what, cluster=self.gate.context.cluster)
+            self.session.note("script refused", what, sql=statement.text)
+            raise _refusal_of(considered, what, cluster=self.session.context.cluster)
 
     # The client's own settings.
 
@@ -265,12 +265,12 @@ class Statements:
             self._hold_time()
         self._answering.notes = tuple(map(_note, found.notes))
         self._follow()
-        return self.gate.split(found.rest)[0] if found.rest else None
+        return self.session.split(found.rest)[0] if found.rest else None
 
     def _hold_time(self) -> None:
         asked, longest = self.settings.run_seconds, self._usual_run_seconds
         try:
-            self.gate.tighten("run_seconds", min(asked, longest) if asked else longest)
+            self.session.tighten("run_seconds", min(asked, longest) if asked else longest)
         except ConfigurationError as error:
             self._answering.notes = (_note(f"the time limit stays as it is: {error.message}"),)
 
@@ -278,7 +278,7 @@ class Statements:
 
     @property
     def _begins_by_itself(self) -> bool:
-        return not self.settings.autocommit and self.gate.is_elevated
+        return not self.settings.autocommit and self.session.is_elevated
 
     def _is_end(self, statement: Statement) -> bool:
         return statement.kind in _PLAIN_ENDS and " TO " not in f" {' '.join(statement.text.upper().split())} "
@@ -290,18 +290,18 @@ class Statements:
             RefusedError: it needs an elevation; what is open stays open.
         """
         changes = bool(statement.effects & _CHANGES)
-        opened = self.gate.status().transaction if self._told_open else None
+        opened = self.session.status().transaction if self._told_open else None
         if opened is None:
             if self._begins_by_itself and not self._told_open and (changes or statement.kind in _SAVEPOINTS):
                 self._say("START TRANSACTION", isolation=self._next_isolation())
             return ()
         if opened.writes or not (changes or statement.kind in BEGINS):
             return ()
-        if not self.gate.is_elevated and changes:
+        if not self.session.is_elevated and changes:
             # Asked for its verdict alone: sent from here it would be refused for the place where it would run.
-            considered = self.gate.check(statement)
+            considered = self.session.check(statement)
             if considered.decision.verdict in {Verdict.ELEVATE, Verdict.CONFIRM} and not considered.decision.observed:
-                raise _refusal_of(considered, considered.decision.message, cluster=self.gate.context.cluster)
+                raise _refusal_of(considered, considered.decision.message, cluster=self.session.context.cluster)
             return ()
         # What was open read on a replica, and nothing is undone by leaving it.
         self._say("ROLLBACK")
@@ -323,12 +323,12 @@ class Statements:
         said = " ".join(statement.text.upper().split())
         if not read_only or "READ ONLY" in said or "READ WRITE" in said:
             return statement
-        return self.gate.split("START TRANSACTION READ ONLY")[0]
+        return self.session.split("START TRANSACTION READ ONLY")[0]
 
     def _say(self, text: str, *, isolation: Isolation | None = None) -> None:
         """Send a transaction statement on the client's behalf. Raises SafeConsoleError."""
-        (statement,) = self.gate.split(text)
-        self.gate.execute(statement, isolation=isolation).take()
+        (statement,) = self.session.split(text)
+        self.session.execute(statement, isolation=isolation).take()
         self._follow(after=statement)
 
     def _follow(self, *, after: Statement | None = None) -> None:
@@ -336,22 +336,22 @@ class Statements:
         if after is not None:
             ends = self._is_end(after)
             if after.kind in BEGINS or ends or self._told_open:
-                opened = self.gate.status().transaction
+                opened = self.session.status().transaction
                 # One that was undone stays told until it is acknowledged: what follows is no part of anything.
                 self._told_open = opened is not None or (self._told_open and not ends)
         status = ServerStatus.IN_TRANSACTION if self._told_open else ServerStatus(0)
         if self.settings.autocommit:
             status |= ServerStatus.AUTOCOMMIT
         self._answering.status = status
-        if self.gate.is_elevated:
+        if self.session.is_elevated:
             self._was_elevated = True
 
     def _with_end_of_elevation(self, error: SafeConsoleError) -> SafeConsoleError:
         """Return a refusal that begins, once, with the end of the elevation."""
-        if not self._was_elevated or self.gate.is_elevated:
+        if not self._was_elevated or self.session.is_elevated:
             return error
         self._was_elevated = False
-        told = self.gate.take_told()
+        told = self.session.take_told()
         why = told[0] if told else "its time is over, or the cluster changed"
         return error.replaced(message=f"the elevation ended: {why}. {error.message}")
 

@@ -53,8 +53,8 @@ def answer(client: ClientConnection, selection: Selection, tables: Tables) -> Ow
         return _described(table.columns, selection)
     # Its columns are looked at before what it holds is read, which may take a while.
     selected(selection, table.columns, ())
-    client.gate.note("command", f"its own table {selection.table}")
-    most = int(client.gate.limits.fetched_rows)
+    client.session.note("command", f"its own table {selection.table}")
+    most = int(client.session.limits.fetched_rows)
     rows_found = list(islice(selected(selection, table.columns, table.rows(client)), most + 1))
     if len(rows_found) > most:
         message = f"more than {most:,} rows (limit fetched_rows): narrow it by WHERE or LIMIT"
@@ -87,7 +87,7 @@ def pairs(rows: Iterable[OwnRow]) -> OwnRows:
 
 
 def status_rows(client: ClientConnection) -> Iterator[OwnRow]:
-    status, person = client.gate.status(), client.arrival.person
+    status, person = client.session.status(), client.arrival.person
     yield "cluster", status.cluster
     yield "environment", status.environment
     yield "person", f"{person.name}, by {client.arrival.how}"
@@ -101,18 +101,18 @@ def status_rows(client: ClientConnection) -> Iterator[OwnRow]:
 
 
 def why_rows(client: ClientConnection) -> Iterator[OwnRow]:
-    considered = client.gate.last()
+    considered = client.session.last()
     if considered is None:
         return
     yield "asked", " ".join(considered.statement.text.split())[:300]
     yield "verdict", considered.decision.verdict.word
-    for line in (*considered.evidence, *explanation_of(considered, client.gate.policy)):
+    for line in (*considered.evidence, *explanation_of(considered, client.session.policy)):
         label, _, text = line.partition(": ")
         yield (label if text else "", text or label)
 
 
 def _topology_rows(client: ClientConnection) -> Iterator[OwnRow]:
-    for each in client.gate.topology():
+    for each in client.session.topology():
         yield (
             each.node,
             str(each.role),
@@ -126,7 +126,7 @@ def _topology_rows(client: ClientConnection) -> Iterator[OwnRow]:
 
 
 def _limit_rows(client: ClientConnection) -> Iterator[OwnRow]:
-    limits = client.gate.limits
+    limits = client.session.limits
     return ((name, float(getattr(limits, name))) for name in sorted(LIMIT_NAMES))
 
 

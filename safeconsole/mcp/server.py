@@ -85,12 +85,12 @@ class ToolCalls:
         self._refused: Counter[str] = Counter()
         self._task = ""
 
-    def begin_task(self, session: AgentSession, task: str) -> None:
+    def begin_task(self, opened: AgentSession, task: str) -> None:
         """Record the task of the following statements, if it changed."""
         task = " ".join(task.split())[:LONGEST_TASK]
         if task and task != self._task:
             self._task = task
-            session.gate.note("task", task)
+            opened.session.note("task", task)
 
     async def answer(
         self, context: Context[Any, Any], act: Act, *, text: str = "", headway: Headway | None = None
@@ -104,13 +104,13 @@ class ToolCalls:
         """
         headway = headway or Headway()
 
-        def guarded(session: AgentSession) -> tuple[dict[str, Any], bool]:
+        def guarded(opened: AgentSession) -> tuple[dict[str, Any], bool]:
             headway.begin()
             try:
-                return act(session), False
+                return act(opened), False
             except SafeConsoleError as error:
-                about = session.gate.last() if text else None
-                return self._refusal(session, text, refusal_of(error, about)), True
+                about = opened.session.last() if text else None
+                return self._refusal(opened, text, refusal_of(error, about)), True
 
         telling = asyncio.create_task(headway.tell(context.report_progress))
         # A client that is gone is told nothing, and its call is cancelled anyway.
@@ -131,16 +131,16 @@ class ToolCalls:
         """End the client's session; what runs is stopped."""
         self._thread.close()
 
-    def _refusal(self, session: AgentSession, text: str, refusal: dict[str, Any]) -> dict[str, Any]:
+    def _refusal(self, opened: AgentSession, text: str, refusal: dict[str, Any]) -> dict[str, Any]:
         if not text:
             return refusal
-        if _waits(session, text):
+        if _waits(opened, text):
             return {**refusal, "next": WAITING_NEXT}
         self._refused[text] += 1
         times = self._refused[text]
         if times <= REFUSED_BEFORE_SLOWED:
             return refusal
-        session.gate.note(INSISTING, f"{times} times", sql=text)
+        opened.session.note(INSISTING, f"{times} times", sql=text)
         time.sleep(min(2.0 ** (times - REFUSED_BEFORE_SLOWED - 1), LONGEST_PAUSE_SECONDS))
         return {**refusal, "repeated": times, "next": "This was refused before: stop sending it; a reviewer is told."}
 
@@ -197,12 +197,12 @@ def _add_questions(server: MCPServer[Any]) -> None:
         """
         calls, headway = _ANSWERING.get(), Headway()
 
-        def act(session: AgentSession) -> dict[str, Any]:
-            calls.begin_task(session, task)
-            session.gate.use(to)
-            result = session.gate.execute(_one(session, sql), progress=headway.sampled)
+        def act(opened: AgentSession) -> dict[str, Any]:
+            calls.begin_task(opened, task)
+            opened.session.use(to)
+            result = opened.session.execute(_one(opened, sql), progress=headway.sampled)
             if save:
-                return saved(result, session.saving, save)
+                return saved(result, opened.saving, save)
             return answer_of(result, max(1, min(max_rows, MOST_ROWS)))
 
         return await calls.answer(context, act, text=sql, headway=headway)
@@ -210,15 +210,15 @@ def _add_questions(server: MCPServer[Any]) -> None:
     @server.tool(annotations=READS)
     async def check(context: Context[Any, Any], sql: str) -> CallToolResult:
         """Dry run: what a statement does and whether it may run, with reasons. Nothing is run."""
-        return await _ANSWERING.get().answer(context, lambda session: {"statements": session.check(sql)})
+        return await _ANSWERING.get().answer(context, lambda opened: {"statements": opened.check(sql)})
 
     @server.tool(annotations=READS)
     async def explain(context: Context[Any, Any], sql: str, to: str = "") -> CallToolResult:
         """The server's plan of a read; the read is not run."""
 
-        def act(session: AgentSession) -> dict[str, Any]:
-            session.gate.use(to)
-            return answer_of(session.gate.execute(_one(session, explain_sql(session.rules().dialect, sql))), MOST_ROWS)
+        def act(opened: AgentSession) -> dict[str, Any]:
+            opened.session.use(to)
+            return answer_of(opened.session.execute(_one(opened, explain_sql(opened.rules().dialect, sql))), MOST_ROWS)
 
         return await _ANSWERING.get().answer(context, act, text=sql)
 
@@ -227,7 +227,7 @@ def _add_questions(server: MCPServer[Any]) -> None:
         """Sizes of tables, or with leftovers what schema migrations left behind, asked page by page without load."""
         headway = Headway()
         return await _ANSWERING.get().answer(
-            context, lambda session: sizes_of(*session.capacity(schema, leftovers, headway)), headway=headway
+            context, lambda opened: sizes_of(*opened.capacity(schema, leftovers, headway)), headway=headway
         )
 
 
@@ -236,10 +236,10 @@ def _add_schema(server: MCPServer[Any]) -> None:
     async def tables(context: Context[Any, Any], pattern: str = "*", after: str = "") -> CallToolResult:
         """Names of tables that fit a shell pattern such as `order*`, 200 at a time; `after` continues behind a name."""
 
-        def act(session: AgentSession) -> dict[str, Any]:
-            found, last, over = _names(session, pattern, after)
+        def act(opened: AgentSession) -> dict[str, Any]:
+            found, last, over = _names(opened, pattern, after)
             more = {} if over else {"more": f"call again with after={last!r}"}
-            return {"tables": found, "truncated": not over, **more, **_where(session)}
+            return {"tables": found, "truncated": not over, **more, **_where(opened)}
 
         return await _ANSWERING.get().answer(context, act)
 
@@ -247,20 +247,20 @@ def _add_schema(server: MCPServer[Any]) -> None:
     async def describe(context: Context[Any, Any], table: str) -> CallToolResult:
         """Columns, indexes, foreign keys both ways, size and comment of one table; `table` may be schema.table."""
 
-        def act(session: AgentSession) -> dict[str, Any]:
-            dialect = session.rules().dialect
-            columns = _told(session, columns_sql(dialect, table))
+        def act(opened: AgentSession) -> dict[str, Any]:
+            dialect = opened.rules().dialect
+            columns = _told(opened, columns_sql(dialect, table))
             if not columns:
                 raise ConfigurationError(f"there is no table {table}", instead="the tool tables lists names")
             found: dict[str, Any] = {"table": table, **listed(columns, NOT_TOLD)}
             for name, sql in DETAILS.items():
                 try:
-                    found[name] = _told(session, sql(dialect, table))
+                    found[name] = _told(opened, sql(dialect, table))
                 except SafeConsoleError as error:
                     found[name] = f"unknown: {error.message}"
                 else:
                     found[name] = listed(found[name], NOT_TOLD) if name != "size" else _sized(found[name])
-            return {**found, **_where(session)}
+            return {**found, **_where(opened)}
 
         return await _ANSWERING.get().answer(context, act)
 
@@ -270,12 +270,12 @@ def _add_elevation(server: MCPServer[Any]) -> None:
     async def request_elevation(context: Context[Any, Any], sql: str, reason: str, ticket: str = "") -> CallToolResult:
         """Ask a person to approve exactly this statement. Call it again, unchanged, once they have: it runs once."""
 
-        def act(session: AgentSession) -> dict[str, Any]:
+        def act(opened: AgentSession) -> dict[str, Any]:
             if not reason.strip():
                 raise ConfigurationError("an elevation needs a reason")
-            statement = _one(session, sql)
+            statement = _one(opened, sql)
             return answer_of(
-                session.gate.execute(statement, justification=Justification(reason=reason, ticket=ticket)), MOST_ROWS
+                opened.session.execute(statement, justification=Justification(reason=reason, ticket=ticket)), MOST_ROWS
             )
 
         return await _ANSWERING.get().answer(context, act, text=ELEVATE + sql)
@@ -283,7 +283,7 @@ def _add_elevation(server: MCPServer[Any]) -> None:
     @server.tool(annotations=READS)
     async def approval_status(context: Context[Any, Any]) -> CallToolResult:
         """The codes that still wait for a person."""
-        return await _ANSWERING.get().answer(context, lambda session: {"waiting": session.approvals()})
+        return await _ANSWERING.get().answer(context, lambda opened: {"waiting": opened.approvals()})
 
 
 def _add_resources(server: MCPServer[Any]) -> None:
@@ -293,8 +293,8 @@ def _add_resources(server: MCPServer[Any]) -> None:
             return json.dumps(await _ANSWERING.get().read(said), ensure_ascii=False, default=str)
 
     read("topology", "The cluster's nodes, their roles and whether they are fit.", _topology)
-    read("policy", "The policy in force.", lambda session: {"policy": session.gate.policy.label})
-    read("limits", "What holds for each statement.", lambda session: _fields(session.gate.limits))
+    read("policy", "The policy in force.", lambda opened: {"policy": opened.session.policy.label})
+    read("limits", "What holds for each statement.", lambda opened: _fields(opened.session.limits))
 
     @server.prompt(description="How to find out why a query is slow, without making it worse.")
     def investigate_slow_query(sql: str) -> str:
@@ -305,33 +305,33 @@ def _add_resources(server: MCPServer[Any]) -> None:
         )
 
 
-def _waits(session: AgentSession, text: str) -> bool:
+def _waits(opened: AgentSession, text: str) -> bool:
     """Whether an elevation is asked for, and no person has answered yet."""
     if not text.startswith(ELEVATE):
         return False
     with suppress(SafeConsoleError):
-        return _one(session, text.removeprefix(ELEVATE)).text in session.approvals().values()
+        return _one(opened, text.removeprefix(ELEVATE)).text in opened.approvals().values()
     return False
 
 
-def _one(session: AgentSession, sql: str) -> Any:  # noqa: ANN401 (a statement)
-    statements = session.gate.split(sql)
+def _one(opened: AgentSession, sql: str) -> Any:  # noqa: ANN401 (a statement)
+    statements = opened.session.split(sql)
     if len(statements) != 1:
         raise ConfigurationError(f"one statement a call: this text holds {len(statements)}")
     return statements[0]
 
 
-def _told(session: AgentSession, sql: str) -> list[dict[str, object]]:
+def _told(opened: AgentSession, sql: str) -> list[dict[str, object]]:
     """Return all rows of a query, by column name."""
-    session.gate.use("")
-    result = session.gate.execute(_one(session, sql))
+    opened.session.use("")
+    result = opened.session.execute(_one(opened, sql))
     rows = result.take()
     headings = [column.name for column in result.columns]
     return [dict(zip(headings, map(cell_of, row), strict=True)) for row in rows]
 
 
-def _where(session: AgentSession) -> dict[str, Any]:
-    last = session.gate.last()
+def _where(opened: AgentSession) -> dict[str, Any]:
+    last = opened.session.last()
     return where_of(last) if last is not None else {}
 
 
@@ -339,13 +339,13 @@ def _sized(rows: list[dict[str, object]]) -> object:
     return {**rows[0], "class": size_class(rows[0])} if rows else "unknown"
 
 
-def _names(session: AgentSession, pattern: str, after: str) -> tuple[list[str], str, bool]:
+def _names(opened: AgentSession, pattern: str, after: str) -> tuple[list[str], str, bool]:
     """Return matching names, the last name examined, and whether the list is complete."""
-    dialect, found, last = session.rules().dialect, list[str](), after
+    dialect, found, last = opened.rules().dialect, list[str](), after
     for _ in range(MOST_PAGES):
         if {"'", "\\"} & set(last):
             raise ConfigurationError(f"names behind {last!r} cannot be asked for: it holds a quote or a backslash")
-        rows = _told(session, names_sql(dialect, after=last, most=NAMES_A_PAGE))
+        rows = _told(opened, names_sql(dialect, after=last, most=NAMES_A_PAGE))
         for row in rows:
             name = str(next(iter(row.values())))
             if len(found) == MOST_ROWS:
@@ -383,7 +383,7 @@ NOT_TOLD = frozenset(
 """What the servers' own lists say beside that, and no question to the table needs."""
 
 
-def _topology(session: AgentSession) -> list[dict[str, object]]:
+def _topology(opened: AgentSession) -> list[dict[str, object]]:
     return [
         {
             "node": reading.node,
@@ -392,7 +392,7 @@ def _topology(session: AgentSession) -> list[dict[str, object]]:
             "lag_seconds": reading.lag_seconds,
             "unreachable": reading.unreachable,
         }
-        for reading in session.gate.topology()
+        for reading in opened.session.topology()
     ]
 
 

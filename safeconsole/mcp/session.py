@@ -87,7 +87,7 @@ class AgentSession(msgspec.Struct, frozen=True, kw_only=True):
         saving: makes a file for rows; None where the client is on another computer.
     """
 
-    gate: Session
+    session: Session
     rules: Callable[[], LexicalRules]
     check: Callable[[str], list[dict[str, Any]]]
     capacity: Callable[[str, bool, Headway], Sizes]
@@ -159,9 +159,9 @@ class SessionThread:
                 job[2].set_exception(_ended())
                 continue
             try:
-                with self._open(agent) as session:
+                with self._open(agent) as opened:
                     self._stopped = False
-                    over = self._serve(session, job)
+                    over = self._serve(opened, job)
             except Exception as error:  # noqa: BLE001 (the session could not be opened: whoever asked is told)
                 with suppress(Exception):
                     job[2].set_exception(error)
@@ -169,7 +169,7 @@ class SessionThread:
             if over:
                 return
 
-    def _serve(self, session: AgentSession, job: tuple[str, Callable[[AgentSession], Any], Future[Any]] | None) -> bool:
+    def _serve(self, opened: AgentSession, job: tuple[str, Callable[[AgentSession], Any], Future[Any]] | None) -> bool:
         """Run calls until the client leaves (True) or one was cancelled (False)."""
         while job is not None:
             _, act, future = job
@@ -177,9 +177,9 @@ class SessionThread:
                 future.set_exception(_ended())
                 job = self._waiting.get()
                 continue
-            self._running = (future, session.gate)
+            self._running = (future, opened.session)
             try:
-                value = act(session)
+                value = act(opened)
             except BaseException as error:  # noqa: BLE001 (raised where the call was made)
                 with suppress(Exception):
                     future.set_exception(

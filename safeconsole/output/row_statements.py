@@ -62,13 +62,13 @@ def require_one_table(statement: Statement, form: str) -> None:
         )
 
 
-def target_of(statement: Statement, form: str, gate: Session, rules: LexicalRules) -> RowTarget:
+def target_of(statement: Statement, form: str, session: Session, rules: LexicalRules) -> RowTarget:
     """Ask the server to describe the table of a SELECT. Raises as `require_one_table`, and as a statement."""
     require_one_table(statement, form)
     named = statement.tables[0]
     table = rules.dialect.quoted(*filter(None, (named.schema, named.name)))
-    (describe,) = gate.split(rules.dialect.queries.columns.format(table=table))
-    result = gate.execute(describe, by_console=True, as_text=True)
+    (describe,) = session.split(rules.dialect.queries.columns.format(table=table))
+    result = session.execute(describe, by_console=True, as_text=True)
     rows = result.take()
     names = [column.name.lower() for column in result.columns]
     found = [_column_of(dict(zip(names, row, strict=True))) for row in rows]

@@ -89,24 +89,24 @@ _TEXTS = frozenset(
 
 
 @marked(console=True)
-def enter(session: PythonSession, source: str) -> None:
+def enter(python: PythonSession, source: str) -> None:
     """Record source in the journal, before it runs.
 
     Raises:
         AuditUnavailableError: it could not be recorded.
     """
-    dropped = session.gate.policy.literals.strictest is not Treatment.KEEP
+    dropped = python.session.policy.literals.strictest is not Treatment.KEEP
     recorded = recorded_source(source, drop_literals=dropped)
-    session.gate.enter_code(recorded)
-    session.recorder.entered(">>> ", recorded)
+    python.session.enter_code(recorded)
+    python.recorder.entered(">>> ", recorded)
     if may_hold_secret(source):
-        session.recorder.mute("it is about a secret")
-    elif session.recorder.has_left_out:
+        python.recorder.mute("it is about a secret")
+    elif python.recorder.has_left_out:
         # What was read before is in the person's variables.
-        session.recorder.mute("it may show again what was left out")
+        python.recorder.mute("it may show again what was left out")
 
 
-def run_source(session: PythonSession, source: str, namespace: dict[str, Any], *, name: str) -> object:
+def run_source(python: PythonSession, source: str, namespace: dict[str, Any], *, name: str) -> object:
     """
     Record source and run it.
 
@@ -120,7 +120,7 @@ def run_source(session: PythonSession, source: str, namespace: dict[str, Any], *
         AuditUnavailableError: the source could not be recorded.
         BaseException: whatever the code raises.
     """
-    enter(session, source)
+    enter(python, source)
     # So that tracebacks can show the lines of what was typed.
     linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
     code = _expression(source, name) or compile(source, name, "exec", flags=_TOP_LEVEL_AWAIT, dont_inherit=True)
@@ -152,7 +152,7 @@ def forget_current_directory() -> None:
 FAILED, INTERRUPTED = 1, 130
 
 
-def run_script(session: PythonSession, source: str, namespace: dict[str, Any], *, name: str) -> int | SafeConsoleError:
+def run_script(python: PythonSession, source: str, namespace: dict[str, Any], *, name: str) -> int | SafeConsoleError:
     """
     Run code once; a last expression that has a value is printed.
 
@@ -162,10 +162,10 @@ def run_script(session: PythonSession, source: str, namespace: dict[str, Any], *
     Returns:
         0, what the console refused or stopped, 1 for any other failure, 130 for an interrupt.
     """
-    screen = session.screen
+    screen = python.screen
     try:
-        with session.at_work():
-            result = run_source(session, source, namespace, name=name)
+        with python.at_work():
+            result = run_source(python, source, namespace, name=name)
             if result is not None:
                 screen.data.write(f"{result.text() if isinstance(result, Rows) else repr(result)}".rstrip("\n") + "\n")
     except KeyboardInterrupt as error:
@@ -274,13 +274,13 @@ class GuardedRepl(PythonRepl):
 
     def __init__(
         self,
-        session: PythonSession,
+        python: PythonSession,
         namespace: dict[str, Any],
         names: Names | None = None,
         **terminal: Any,  # noqa: ANN401 (ptpython's)
     ) -> None:
         super().__init__(get_globals=lambda: namespace, **terminal)
-        self._session = session
+        self._python = python
         self._names = names
         if names is not None:
             self.completer = NamesCompleter(self.completer, names)
@@ -296,7 +296,7 @@ class GuardedRepl(PythonRepl):
         """Read an entry without recording its echo. Raises EOFError: input has ended."""
         if interrupts.told():
             raise EOFError
-        with self._session.recorder.reading(), interrupts.answered_by(self._leave):
+        with self._python.recorder.reading(), interrupts.answered_by(self._leave):
             return super().read()
 
     def _leave(self) -> None:
@@ -312,9 +312,9 @@ class GuardedRepl(PythonRepl):
 
     def run_and_show_expression(self, expression: str) -> None:
         """Run an entry and show its result; statements can be sent only during this call."""
-        with self._session.at_work():
+        with self._python.at_work():
             super().run_and_show_expression(expression)
-        self._session.tell()
+        self._python.tell()
         if self._names is not None:
             with suppress(KeyboardInterrupt):
                 self._names.learn()
@@ -323,7 +323,7 @@ class GuardedRepl(PythonRepl):
         """Record an entry, then run it."""
         self._entered += 1
         try:
-            result = run_source(self._session, line, self._namespace, name=f"<entry {self._entered}>")
+            result = run_source(self._python, line, self._namespace, name=f"<entry {self._entered}>")
         except AuditUnavailableError:
             if line.strip() in _LEAVES:
                 # Leaving always leaves, also where nothing can be recorded any more.
@@ -338,25 +338,25 @@ class GuardedRepl(PythonRepl):
 
     def _show_result(self, result: object) -> None:
         if isinstance(result, Rows):
-            self._session.screen.data.write(f"{result!r}\n")
-            self._session.screen.data.flush()
+            self._python.screen.data.write(f"{result!r}\n")
+            self._python.screen.data.flush()
         else:
             super()._show_result(result)
 
     def _handle_exception(self, e: BaseException) -> None:
-        recorder, literals = self._session.recorder, self._session.gate.policy.literals
+        recorder, literals = self._python.recorder, self._python.session.policy.literals
         # An error quotes values, and the line that it rose in.
         with nullcontext() if literals.strictest is Treatment.KEEP else recorder.reading():
-            self._session.screen.messages.write(failure_text(e, self._session.screen.messages_style))
-            self._session.screen.messages.flush()
+            self._python.screen.messages.write(failure_text(e, self._python.screen.messages_style))
+            self._python.screen.messages.flush()
 
     def _handle_keyboard_interrupt(self, e: KeyboardInterrupt) -> None:
-        self._session.screen.messages.write(f"\r{interrupted_text(e)}")
-        self._session.screen.messages.flush()
+        self._python.screen.messages.write(f"\r{interrupted_text(e)}")
+        self._python.screen.messages.flush()
 
 
 def run_console(
-    session: PythonSession,
+    python: PythonSession,
     namespace: dict[str, Any],
     *,
     history_directory: str = "",
@@ -375,8 +375,8 @@ def run_console(
         The exit code.
     """
     forget_current_directory()
-    repl = GuardedRepl(session, namespace, names, **terminal)
-    repl.history = repl.default_buffer.history = _history(session, history_directory)
+    repl = GuardedRepl(python, namespace, names, **terminal)
+    repl.history = repl.default_buffer.history = _history(python, history_directory)
     repl.run()
     return 0
 
@@ -397,16 +397,16 @@ class PythonHistory(FileHistory):
             return []
 
 
-def _history(session: PythonSession, directory: str) -> History:
+def _history(python: PythonSession, directory: str) -> History:
     if not directory:
         return InMemoryHistory()
-    path = Path(directory) / f"{quote(session.gate.context.cluster, safe='')}.python.history"
+    path = Path(directory) / f"{quote(python.session.context.cluster, safe='')}.python.history"
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # The mode matters at birth: a file that is readable for a moment is readable.
         os.close(os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
         path.chmod(0o600)
     except OSError as error:
-        session.screen.messages.write(f"no history is kept: {directory}: {error.strerror}\n")
+        python.screen.messages.write(f"no history is kept: {directory}: {error.strerror}\n")
         return InMemoryHistory()
     return ThreadedHistory(PythonHistory(str(path)))

@@ -145,7 +145,7 @@ class GuardedSqlite(_GuardedDialect, SQLiteDialect):
 
 
 @marked(console=True)
-def guarded_engine(session: PythonSession) -> Engine:
+def guarded_engine(python: PythonSession) -> Engine:
     """Return a SQLAlchemy engine that sends every statement through the gate.
 
     Nothing is asked of any server before its first statement; then it reads the server's version, schema and
@@ -153,12 +153,12 @@ def guarded_engine(session: PythonSession) -> Engine:
     """
     dialect_registry.register("mysql.safeconsole", __name__, "GuardedMySql")
     dialect_registry.register("sqlite.safeconsole", __name__, "GuardedSqlite")
-    name = session.rules.dialect.sqlalchemy
+    name = python.rules.dialect.sqlalchemy
     places, version_of = _DRIVERS[name]
-    creator: Callable[[], Any] = partial(DbApiConnection, session, places)
+    creator: Callable[[], Any] = partial(DbApiConnection, python, places)
     return create_engine(
         f"{name}+safeconsole://",
-        module=Api(version_of(session)),
+        module=Api(version_of(python)),
         creator=creator,
         # A connection here is a few words of memory; nothing is gained by keeping one.
         poolclass=NullPool,
@@ -166,8 +166,8 @@ def guarded_engine(session: PythonSession) -> Engine:
     )
 
 
-def _sqlite_version(session: PythonSession) -> str:
-    return next((reading.version for reading in session.gate.topology() if reading.version), "3.35.0")
+def _sqlite_version(python: PythonSession) -> str:
+    return next((reading.version for reading in python.session.topology() if reading.version), "3.35.0")
 
 
 _DRIVERS: Mapping[str, tuple[Places, Callable[[PythonSession], str]]] = {

@@ -49,8 +49,8 @@ class Database:
     db.sql("BEGIN") … db.sql("COMMIT") is a transaction too. Outside, two reads may see two moments.
     """
 
-    def __init__(self, session: PythonSession) -> None:
-        self._session = session
+    def __init__(self, python: PythonSession) -> None:
+        self._python = python
         self._sessions: sessionmaker[Session] | None = None
 
     def sql(self, text: str, parameters: Parameters | None = None) -> Rows:
@@ -65,24 +65,24 @@ class Database:
             RefusedError: it needs an elevation or a confirmation; nothing was sent.
             StoppedError: a limit was reached.
         """
-        answered = self._session.run(text, parameters)
+        answered = self._python.run(text, parameters)
         ended, node = answered.ended, answered.considered.node or ""
         told = partial(Rows, changed_rows=ended.changed_rows, node=node, seconds=ended.elapsed_seconds)
         further = tuple(told(columns, rows) for columns, rows in answered.further)
         if further:
-            self._session.screen.messages.write(f"{1 + len(further)} result sets: `.sets` holds them all\n")
+            self._python.screen.messages.write(f"{1 + len(further)} result sets: `.sets` holds them all\n")
         return told(answered.columns, answered.rows, further=further)
 
     def connect(self) -> DbApiConnection:
         """Return a PEP 249 connection; it holds no socket."""
-        return DbApiConnection(self._session)
+        return DbApiConnection(self._python)
 
     @cached_property
     def engine(self) -> Engine:
         """The SQLAlchemy engine; its every statement passes the gate."""
         from safeconsole.python.engine import guarded_engine  # noqa: PLC0415 (most sessions start without it)
 
-        return guarded_engine(self._session)
+        return guarded_engine(self._python)
 
     def session(self, **options: Any) -> Session:  # noqa: ANN401 (SQLAlchemy's options)
         """
@@ -111,7 +111,7 @@ class Database:
     @marked(console=True)
     def use(self, to: str) -> None:
         """Send what follows to "replica", "primary", a node's name, or "" to let the console choose."""
-        self._session.gate.use(to)
+        self._python.session.use(to)
 
     def _announce(self, session: Session, _context: object, _instances: object) -> None:
         written = Counter(
@@ -120,18 +120,18 @@ class Database:
             for each in each_of
             if kind != "update" or session.is_modified(each)
         )
-        if written and self._session.elevated:
+        if written and self._python.elevated:
             parts = [f"{kind} {safe(table)}: {counted(number, 'row')}" for (kind, table), number in written.items()]
             how = ", each statement by itself" if self._autocommits(session) else ""
-            self._session.screen.messages.write(f"this flush writes{how}: {', '.join(parts)}\n")
-            self._session.screen.messages.flush()
+            self._python.screen.messages.write(f"this flush writes{how}: {', '.join(parts)}\n")
+            self._python.screen.messages.flush()
 
     @staticmethod
     def _autocommits(session: Session) -> bool:
         return bool(session.connection().get_isolation_level() == "AUTOCOMMIT")
 
     def __repr__(self) -> str:
-        context = self._session.gate.context
+        context = self._python.session.context
         return f"<db: {context.cluster} ({context.environment or 'no environment'}); help(db) says what it does>"
 
 
@@ -189,7 +189,7 @@ class Tables:
         return self._metadata
 
 
-def names_for(session: PythonSession, *, capacity: Callable[[str], None] | None = None) -> dict[str, Any]:
+def names_for(python: PythonSession, *, capacity: Callable[[str], None] | None = None) -> dict[str, Any]:
     """
     Return the namespace of a new console.
 
@@ -208,37 +208,38 @@ def names_for(session: PythonSession, *, capacity: Callable[[str], None] | None 
         A session or connection that writes inside begins a transaction, and must commit it inside: leaving the block
         undoes what is open.
         """
-        session.elevate(reason=reason, ticket=ticket, window_seconds=None if minutes is None else minutes * 60)
+        python.elevate(reason=reason, ticket=ticket, window_seconds=None if minutes is None else minutes * 60)
         try:
-            left = clock_text(session.gate.status().elevated_seconds)
-            session.screen.messages.write(f"elevated on {session.gate.context.cluster} for {left} at most\n")
+            left = clock_text(python.session.status().elevated_seconds)
+            python.screen.messages.write(f"elevated on {python.session.context.cluster} for {left} at most\n")
             yield
         finally:
-            session.stand_down()
+            python.stand_down()
 
     def why() -> None:
         """Show everything behind the last decision."""
-        last = session.gate.last()
+        last = python.session.last()
         _show(
-            session,
+            python,
             "nothing was asked yet\n"
             if last is None
-            else explanation_text(last, session.gate.policy, session.screen.data_style),
+            else explanation_text(last, python.session.policy, python.screen.data_style),
         )
 
     @marked(console=True)
     def topology() -> None:
         """Measure the nodes now, and show which are fit for reads."""
-        gate = session.gate
+        session = python.session
         _show(
-            session, topology_text(gate.context.cluster, gate.topology(), gate.policy.gates, session.screen.data_style)
+            python,
+            topology_text(session.context.cluster, session.topology(), session.policy.gates, python.screen.data_style),
         )
 
     def sizes(options: str = "") -> None:
         """Show the safe sizes of schemas and tables: capacity(), capacity("--leftovers")."""
         if capacity is None:
             raise RefusedError(
-                "safe sizes come from another command", instead=f"safeconsole capacity {session.gate.context.cluster}"
+                "safe sizes come from another command", instead=f"safeconsole capacity {python.session.context.cluster}"
             )
         with marked(console=True):
             capacity(options)
@@ -247,7 +248,7 @@ def names_for(session: PythonSession, *, capacity: Callable[[str], None] | None 
         """Show what something is and does: help(db). Without anything, asks what about."""
         text = _own_help(*about)
         if text:
-            _show(session, text)
+            _show(python, text)
             return
         import pydoc  # noqa: PLC0415 (most sessions do without)
 
@@ -259,7 +260,7 @@ def names_for(session: PythonSession, *, capacity: Callable[[str], None] | None 
     teach.__name__ = teach.__qualname__ = "help"
     return {
         "__name__": "__main__",
-        "db": Database(session),
+        "db": Database(python),
         "elevate": elevate,
         "why": why,
         "topology": topology,
@@ -284,9 +285,9 @@ def _own_help(*about: object) -> str:
     return f"{signature}{inspect.getdoc(thing) or ''}\n"
 
 
-def _show(session: PythonSession, text: str) -> None:
-    session.screen.data.write(text if text.endswith("\n") else f"{text}\n")
-    session.screen.data.flush()
+def _show(python: PythonSession, text: str) -> None:
+    python.screen.data.write(text if text.endswith("\n") else f"{text}\n")
+    python.screen.data.flush()
 
 
 def _table_of(instance: object) -> str:

@@ -93,9 +93,13 @@ class PythonSession:
     """
 
     def __init__(
-        self, gate: Session, rules: Callable[[], LexicalRules], screen: Screen, recorder: TerminalRecorder | None = None
+        self,
+        session: Session,
+        rules: Callable[[], LexicalRules],
+        screen: Screen,
+        recorder: TerminalRecorder | None = None,
     ) -> None:
-        self.gate = gate
+        self.session = session
         self.screen = screen
         self.recorder = recorder or TerminalRecorder()
         self._rules = rules
@@ -114,7 +118,7 @@ class PythonSession:
 
     @property
     def elevated(self) -> bool:
-        return self._grant is not None and self.gate.status().elevated_seconds > 0
+        return self._grant is not None and self.session.status().elevated_seconds > 0
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
@@ -177,7 +181,7 @@ class PythonSession:
             raise NotSupportedError(0, f"{statement.kind}: the connection's own methods begin and end its transaction")
         if not belongs_in_transaction(statement):
             return
-        opened = self.gate.status().transaction
+        opened = self.session.status().transaction
         if opened is not None and self._owner is not owner:
             raise NotSupportedError(
                 0, f"a transaction is open on {opened.place} that another connection, or db.sql, began: end it first"
@@ -190,10 +194,10 @@ class PythonSession:
 
     def _walk(self, statement: Statement) -> StatementResult:
         self.recorder.watch(statement)
-        progress = StatementProgress(self.screen.messages, self.screen.messages_style, self.gate.last)
+        progress = StatementProgress(self.screen.messages, self.screen.messages_style, self.session.last)
         try:
             # As the server wrote them: `cluster.values` reads them when Python asks.
-            result = self.gate.execute(statement, as_text=True, progress=progress)
+            result = self.session.execute(statement, as_text=True, progress=progress)
             with result:
                 sets = [(result.columns, result.take_set())]
                 while result.next_set():
@@ -225,12 +229,12 @@ class PythonSession:
     @marked(console=True)
     def note_finding(self, finding: str) -> None:
         with self._lock:
-            self.gate.note("fence", finding)
+            self.session.note("fence", finding)
 
     @marked(console=True)
     def tell(self) -> None:
         """Show pending messages to the person: how a transaction ended."""
-        for each in self.gate.take_told():
+        for each in self.session.take_told():
             self.screen.messages.write(f"{safe(each)}\n")
         self.screen.messages.flush()
 
@@ -240,19 +244,19 @@ class PythonSession:
         with self._lock:
             if self.elevated:
                 raise RefusedError("an elevation is in force already", instead="leave its block first")
-            self._grant = self.gate.elevate(reason=reason, ticket=ticket, window_seconds=window_seconds)
+            self._grant = self.session.elevate(reason=reason, ticket=ticket, window_seconds=window_seconds)
 
     @marked(console=True)
     def stand_down(self) -> None:
         with self._lock:
             self._grant = None
-            self.gate.stand_down()
+            self.session.stand_down()
             self.tell()
 
     def _one(self, text: str) -> Statement:
-        statements = self.gate.split(text)
+        statements = self.session.split(text)
         if len(statements) != 1:
-            self.gate.note("not run", f"a text of {len(statements)} statements")
+            self.session.note("not run", f"a text of {len(statements)} statements")
             what = "it contains no statement" if not statements else f"it holds {len(statements)} statements"
             raise ProgrammingError(0, f"one statement at a time: {what}")
         return statements[0]

@@ -53,7 +53,9 @@ def names_reached(tree):
             continue
         match node:
             # A session's `execute` is the road itself; a driver's is what must not be reached beside it.
-            case ast.Attribute(value=ast.Attribute(attr="gate" | "_gate") | ast.Name(id="gate"), attr="execute"):
+            case ast.Attribute(
+                value=ast.Attribute(attr="gate" | "_gate" | "session") | ast.Name(id="gate" | "session"), attr="execute"
+            ):
                 pass
             case ast.Attribute(attr=name) if name not in READ_AS_DATA or id(node) in called:
                 yield name, node.lineno

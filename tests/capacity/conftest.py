@@ -80,7 +80,7 @@ class Bench:
             node.rules = engine_rules
         self.confirmer = FakeConfirmer(self.events)
         self.journal = FakeJournal(self.events)
-        self.gate = Session(
+        self.session = Session(
             context=replace(
                 SessionContext(cluster="shop", environment="production", face="job", person=PERSON), **context
             ),
@@ -90,7 +90,7 @@ class Bench:
             clock=self.clock,
             people=People(confirmer=self.confirmer),
         )
-        self.asker = Asker(gate=self.gate, rules=lambda: engine_rules, seconds=self.clock.monotonic)
+        self.asker = Asker(session=self.session, rules=lambda: engine_rules, seconds=self.clock.monotonic)
         self.directory, self.shelf = directory, FileShelf(directory)
         self.rests, self.progress = [], []
         self.now = dt.datetime(2026, 1, 31, 12, tzinfo=dt.UTC)

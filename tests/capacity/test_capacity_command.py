@@ -221,5 +221,5 @@ def test_the_console_runs_it_on_its_own_session(stage, tmp_path, capfd):
 
 def test_a_name_in_a_note_cannot_drive_the_terminal():
     screen = Screen(data=io.StringIO(), messages=io.StringIO())
-    Work(session=None, asker=None, shelf=None, screen=screen, wish=None, leftovers={}).say("not seen: a\x1b[2Jb")
+    Work(opened=None, asker=None, shelf=None, screen=screen, wish=None, leftovers={}).say("not seen: a\x1b[2Jb")
     assert screen.messages.getvalue() == "not seen: a\\x1b[2Jb\n"

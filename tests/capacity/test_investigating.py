@@ -225,7 +225,7 @@ def test_on_a_server_with_few_tables_the_view_is_asked_once_for_all(bench):
     there.engine.topology = lambda **_: tuple(
         replace(reading(node, there.clock.seconds), tables=10) for node in there.engine.nodes
     )
-    there.gate._nodes.forget()
+    there.session._nodes.forget()
     query = (
         "SELECT name, file_size FROM information_schema.innodb_sys_tablespaces"
         " WHERE name = 'shop/orders' OR name = 'shop/users' LIMIT 10000"

@@ -266,7 +266,7 @@ def test_a_report_says_when_several_nodes_were_asked(bench):
     def send():
         replicas = [node for node in there.engine.nodes if node.role is Role.REPLICA]
         if len(there.statistics.pages) == 2 and not first:
-            first["down"] = there.gate.status().node
+            first["down"] = there.session.status().node
             for node in replicas:
                 if node.name == first["down"]:
                     node.lag_seconds = 999.0
@@ -286,7 +286,7 @@ def test_no_name_breaks_out_of_the_statement_that_pages_from_it(schema, name, pl
     from safeconsole.sqltext.analysis import analyse
 
     rules = LexicalRules(dialect=DIALECTS[Flavour.MYSQL], version=80_400, no_backslash_escapes=plain)
-    asker = Asker(gate=None, rules=lambda: rules)
+    asker = Asker(session=None, rules=lambda: rules)
     texts = [page_sql(asker, schema=one, after=(schema, name)) for one in ("", schema)]
     for text, table in [
         *((each, "innodb_table_stats") for each in texts),

@@ -185,7 +185,7 @@ def test_a_session_belongs_to_the_person_it_is_opened_for_not_to_the_process(sho
     zoe = Person(name="zoe", login="zoe-login", groups=("oncall",), host="desk")
     assert program.person.name != "zoe"
     with program.open(Door(person=zoe, cluster="shop", face="one-shot", confirmer=NoTerminal())) as session:
-        assert session.gate.context.person is zoe
+        assert session.session.context.person is zoe
     opened = records(shop)[0]
     assert (opened["type"], opened["person"], opened["login"]) == ("session-opened", "zoe", "zoe-login")
 
@@ -194,8 +194,8 @@ def test_what_is_told_at_the_end_cannot_drive_the_terminal(shop, capsys):
     program = Program(dict(os.environ))
     program.configure(str(shop.config))
     with program.open(Door(person=program.person, cluster="shop", face="one-shot", confirmer=NoTerminal())) as session:
-        close = session.gate.close
-        session.gate.close = lambda reason: (*close(reason), "the transaction on db\x1b]0;owned\x07 is over")
+        close = session.session.close
+        session.session.close = lambda reason: (*close(reason), "the transaction on db\x1b]0;owned\x07 is over")
     assert capsys.readouterr().err == "safeconsole: the transaction on db\\x1b]0;owned\\x07 is over\n"
 
 
@@ -211,8 +211,8 @@ def test_whatever_breaks_at_the_end_the_session_is_closed_and_its_servers_left(s
         with program.open(
             Door(person=program.person, cluster="shop", face="one-shot", confirmer=NoTerminal())
         ) as session:
-            session.gate.consider(session.gate.split("SELECT id FROM orders LIMIT 1")[0])
-            session.gate._nodes.close = lambda: left.append("nodes")
+            session.session.consider(session.session.split("SELECT id FROM orders LIMIT 1")[0])
+            session.session._nodes.close = lambda: left.append("nodes")
             session.record_terminal().close = breaks
     assert left == ["nodes"]
     assert kinds(shop)[-1] == "session-closed"
@@ -231,8 +231,8 @@ def test_whoever_cannot_be_told_of_the_end_leaves_no_server_connected(shop, monk
         with program.open(
             Door(person=program.person, cluster="shop", face="one-shot", confirmer=NoTerminal())
         ) as session:
-            close = session.gate.close
-            session.gate.close = lambda reason: (*close(reason), "something to tell")
+            close = session.session.close
+            session.session.close = lambda reason: (*close(reason), "something to tell")
             monkeypatch.setattr(sys, "stderr", Gone())
     monkeypatch.undo()
     assert left == ["engine"]

@@ -168,10 +168,10 @@ class Sitting:
     """One console driven through a pipe: what was typed, what was written, what was sent."""
 
     def __init__(self, answers):
-        self.gate = ScriptedGate(answers)
+        self.session = ScriptedGate(answers)
         self.data, self.messages = io.StringIO(), io.StringIO()
         self.questions, self.replies = [], []
-        self.services = Services(rules=lambda: RULES, preview=self.gate.preview, pause=self._pause)
+        self.services = Services(rules=lambda: RULES, preview=self.session.preview, pause=self._pause)
         self.paused = []
 
     def _pause(self, seconds):
@@ -189,7 +189,7 @@ class Sitting:
         with create_pipe_input() as keys:
             keys.send_text(text + "\x04")
             return run_console(
-                self.gate,
+                self.session,
                 services=self.services,
                 history_directory=history,
                 terminal=Terminal(keys=keys, drawing=DummyOutput(), streams=streams),
@@ -228,7 +228,7 @@ class Road:
         self.data, self.messages = io.StringIO(), io.StringIO()
         self.answers = []
         self.journal = open_journal(directory / "audit", clock=clock)
-        self.gate = Session(
+        self.session = Session(
             context=SessionContext(cluster="shop", environment="production", face="sql", person=PERSON),
             policy=PolicyFiles().load("baseline"),
             engine=engine,
@@ -237,7 +237,7 @@ class Road:
             people=People(confirmer=TerminalConfirmer(self.ask, self.messages.write)),
         )
         circumstances = Circumstances(flavour=engine.flavour, cluster="shop", interactive=True)
-        judge = partial(preview, policy=self.gate.policy, circumstances=circumstances, rules=lambda: engine.rules)
+        judge = partial(preview, policy=self.session.policy, circumstances=circumstances, rules=lambda: engine.rules)
         self.services = Services(rules=lambda: engine.rules, preview=lambda statement: judge(statement).decision)
 
     def ask(self, question):
@@ -251,7 +251,7 @@ class Road:
         with create_pipe_input() as keys:
             keys.send_text(text + "\x04")
             run_console(
-                self.gate,
+                self.session,
                 services=self.services,
                 terminal=Terminal(keys=keys, drawing=DummyOutput(), streams=streams),
             )
@@ -265,19 +265,19 @@ class Road:
         with create_pipe_input() as keys:
             keys.send_text("".join(f"\x1b[200~{line}\x1b[201~\x1b\r" for line in lines) + "\x04")
             run_console(
-                self.gate, services=services, terminal=Terminal(keys=keys, drawing=DummyOutput(), streams=streams)
+                self.session, services=services, terminal=Terminal(keys=keys, drawing=DummyOutput(), streams=streams)
             )
         return stream.getvalue()
 
     def wait_unfit(self):
         for _ in range(200):
-            if not any(each.replicating for each in self.gate.topology() if each.role is Role.REPLICA):
+            if not any(each.replicating for each in self.session.topology() if each.role is Role.REPLICA):
                 return
             time.sleep(0.05)
         raise AssertionError("the replicas still replicate")
 
     def records(self):
-        self.gate.close()
+        self.session.close()
         lines = self.journal.path.read_text().splitlines()
         return [json.loads(line)["record"] for line in lines]
 
@@ -293,8 +293,8 @@ def road(tmp_path):
         road.replicator = replicator
         assert replicator.wait_caught_up()
         for _ in range(100):
-            if all(reading.replicating or reading.role is Role.PRIMARY for reading in road.gate.topology()):
+            if all(reading.replicating or reading.role is Role.PRIMARY for reading in road.session.topology()):
                 break
             time.sleep(0.02)
         yield road
-        road.gate.close()
+        road.session.close()

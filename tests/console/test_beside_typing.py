@@ -33,11 +33,11 @@ def test_judging_what_is_typed_lets_go_of_nothing(settlers, tmp_path):
         program = Program({"HOME": str(tmp_path)})
         program.configure(str(up.config))
         with program.open(Door(person=program.person, cluster="shop", face="sql", confirmer=NoTerminal())) as session:
-            session.gate.topology()
+            session.session.topology()
             services = Services(
                 rules=session.rules, preview=lambda each: session.preview(each).decision, capacity=lambda _: None
             )
-            state = type("State", (), {"gate": session.gate, "services": services})()
+            state = type("State", (), {"session": session.session, "services": services})()
             judged = threading.Event()
             live = LiveVerdict(lambda text: _previews(state, text), judged.set)
             live.typed("SELECT * FROM orders")
@@ -45,7 +45,7 @@ def test_judging_what_is_typed_lets_go_of_nothing(settlers, tmp_path):
             (preview,) = live.previews()
             live.close()
             assert str(preview.verdict) == str(
-                session.preview(session.gate.split("SELECT * FROM orders")[0]).decision.verdict
+                session.preview(session.session.split("SELECT * FROM orders")[0]).decision.verdict
             )
             # Nothing can be said of a first word that is half typed.
             for half in ("SEL", "sh", "SELECT 1; upd"):
@@ -55,5 +55,5 @@ def test_judging_what_is_typed_lets_go_of_nothing(settlers, tmp_path):
                 assert [each.verdict for each in _previews(state, half)] == [Verdict.ALLOW] * half.count(";")
             assert [each.verdict for each in _previews(state, "upd;")] == [Verdict.ELEVATE]
             assert settlers == []
-            session.gate.status()
+            session.session.status()
             assert settlers == ["MainThread"]

@@ -30,7 +30,7 @@ ANSWERS = {
 def test_a_read_shows_rows_and_where_they_came_from(sitting):
     console = sitting(ANSWERS)
     assert console.type(f"{SELECT};\r") == 0
-    assert console.gate.sent == [SELECT]
+    assert console.session.sent == [SELECT]
     assert console.data.getvalue() == "id  status\n--  ------\n 1  new\n 2  NULL\n"
     assert console.messages.getvalue() == "2 rows, 2 ms, replica-1 (replica)\n"
 
@@ -38,32 +38,32 @@ def test_a_read_shows_rows_and_where_they_came_from(sitting):
 def test_enter_makes_a_new_line_until_the_statement_is_complete(sitting):
     console = sitting(ANSWERS)
     console.type("SELECT\r1\r;\r")
-    assert [text.split() for text in console.gate.sent] == [] or console.gate.sent == ["SELECT\n1"]
+    assert [text.split() for text in console.session.sent] == [] or console.session.sent == ["SELECT\n1"]
 
 
 def test_escape_enter_sends_what_stands_there(sitting):
     console = sitting(ANSWERS)
     console.type("SELECT 1\x1b\r")
-    assert console.gate.sent == ["SELECT 1"]
+    assert console.session.sent == ["SELECT 1"]
 
 
 def test_control_c_clears_the_line_and_stays(sitting):
     console = sitting(ANSWERS)
     console.type("SELECT 9\x03SELECT 1;\r")
-    assert console.gate.sent == ["SELECT 1"]
+    assert console.session.sent == ["SELECT 1"]
 
 
 @pytest.mark.parametrize("word", ["exit", "quit", "\\q", "\\quit", "exit;"])
 def test_every_usual_word_leaves(word, sitting):
     console = sitting(ANSWERS)
     assert console.type(f"{word}\rSELECT 1;\r") == 0
-    assert console.gate.sent == []
+    assert console.session.sent == []
 
 
 def test_a_refusal_explains_and_says_how_to_go_on(sitting, golden):
     console = sitting(ANSWERS)
     console.type("UPDATE orders SET status = 'x' WHERE id = 1;\r")
-    assert console.gate.sent == []
+    assert console.session.sent == []
     golden("console.refused.txt", console.messages.getvalue())
     assert "\\elevate REASON" in console.messages.getvalue()
 
@@ -71,7 +71,7 @@ def test_a_refusal_explains_and_says_how_to_go_on(sitting, golden):
 def test_a_denial_offers_no_elevation(sitting):
     console = sitting(ANSWERS)
     console.type("\\use replica\rUPDATE orders SET status = 'x' WHERE id = 1;\r")
-    assert console.gate.sent == []
+    assert console.session.sent == []
     assert "instead: send it to the primary" in console.messages.getvalue()
     assert "\\elevate" not in console.messages.getvalue()
 
@@ -81,12 +81,12 @@ def test_an_elevation_runs_nothing_by_itself(sitting):
     update = "UPDATE orders SET status = 'x' WHERE id = 1;\r"
     console.replies = ["INC-7"]
     console.type(f"{update}\\elevate stuck order\r")
-    assert console.gate.elevation.request.reason == "stuck order"
-    assert console.gate.elevation.request.ticket == "INC-7"
-    assert console.gate.sent == []
+    assert console.session.elevation.request.reason == "stuck order"
+    assert console.session.elevation.request.ticket == "INC-7"
+    assert console.session.sent == []
     console.type(f"{update}\\stand-down\r{update}")
-    assert console.gate.sent == [update[:-2]]
-    assert console.gate.elevation is None
+    assert console.session.sent == [update[:-2]]
+    assert console.session.elevation is None
 
 
 def test_an_elevation_without_a_reason_is_asked_for_one(sitting):
@@ -94,26 +94,29 @@ def test_an_elevation_without_a_reason_is_asked_for_one(sitting):
     console.replies = ["because", ""]
     console.type("\\elevate --for 5\r")
     assert console.questions == ["reason: ", "ticket (Enter for none): "]
-    assert console.gate.elevation.request.window_seconds == 300
+    assert console.session.elevation.request.window_seconds == 300
     console = sitting(ANSWERS)
     console.replies = ["  "]
     console.type("\\elevate\r")
-    assert console.gate.elevation is None
+    assert console.session.elevation is None
     assert "an elevation needs a reason" in console.messages.getvalue()
 
 
 def test_an_interrupted_question_elevates_nothing(sitting):
     console = sitting(ANSWERS)
     assert console.type("\\elevate\rSELECT 1;\r") == 0
-    assert console.gate.elevation is None
-    assert console.gate.sent == ["SELECT 1"]
+    assert console.session.elevation is None
+    assert console.session.sent == ["SELECT 1"]
 
 
 def test_a_reason_with_an_apostrophe_is_a_reason(sitting):
     console = sitting(ANSWERS)
     console.replies = [""]
     console.type("\\elevate --ticket INC-9 don't wait\r")
-    assert (console.gate.elevation.request.reason, console.gate.elevation.request.ticket) == ("don't wait", "INC-9")
+    assert (console.session.elevation.request.reason, console.session.elevation.request.ticket) == (
+        "don't wait",
+        "INC-9",
+    )
 
 
 PASTE = "\x1b[200~SELECT 1;\nSELECT 2;\nUPDATE orders SET status = 'x' WHERE id = 1;\n\x1b[201~"
@@ -122,7 +125,7 @@ PASTE = "\x1b[200~SELECT 1;\nSELECT 2;\nUPDATE orders SET status = 'x' WHERE id 
 def test_a_pasted_script_is_shown_before_anything_runs(sitting, golden):
     console = sitting(ANSWERS)
     console.type(f"{PASTE}\r")
-    assert console.gate.sent == []
+    assert console.session.sent == []
     golden("console.pasted.txt", console.messages.getvalue())
     assert console.questions == ['run them in this order? type "yes": ']
 
@@ -132,7 +135,7 @@ def test_a_script_stops_at_the_first_that_fails(sitting):
     console.replies = ["yes"]
     script = PASTE.replace("SELECT 2;", "UPDATE orders SET status = 'x' WHERE id = 1;")
     console.type(f"{script}\r")
-    assert console.gate.sent == ["SELECT 1"]
+    assert console.session.sent == ["SELECT 1"]
     assert "1 statement after it was not run" in console.messages.getvalue()
 
 
@@ -140,7 +143,7 @@ def test_harmless_statements_typed_together_are_listed_and_run(sitting):
     console = sitting(ANSWERS)
     console.type("SELECT 1; SELECT 2;\r")
     assert console.questions == []
-    assert console.gate.sent == ["SELECT 1", "SELECT 2"]
+    assert console.session.sent == ["SELECT 1", "SELECT 2"]
     assert "2 statements, the strictest verdict is allow:" in console.messages.getvalue()
 
 
@@ -149,7 +152,7 @@ def test_a_stopped_statement_leaves_the_console_open(sitting):
     console = sitting({**ANSWERS, "SELECT 1": stopped})
     console.type("SELECT 1;\rSELECT 2;\r")
     assert "safeconsole: stopped by you on replica-1\n" in console.messages.getvalue()
-    assert console.gate.sent == ["SELECT 1", "SELECT 2"]
+    assert console.session.sent == ["SELECT 1", "SELECT 2"]
 
 
 def test_who_pressed_again_while_it_was_stopped_leaves(sitting):
@@ -157,14 +160,14 @@ def test_who_pressed_again_while_it_was_stopped_leaves(sitting):
     console = sitting({**ANSWERS, "SELECT 1": stopped})
     assert console.type("SELECT 1;\rSELECT 2;\r") == INTERRUPTED
     assert "safeconsole: stopped by you on replica-1\n" in console.messages.getvalue()
-    assert console.gate.sent == ["SELECT 1"]
+    assert console.session.sent == ["SELECT 1"]
 
 
 @pytest.mark.parametrize("fault", [KeyboardInterrupt(), ZeroDivisionError("oops")])
 def test_a_fault_is_shown_and_the_console_goes_on(fault, sitting):
     console = sitting({**ANSWERS, "SELECT 1": fault})
     console.type("SELECT 1;\rSELECT 2;\r")
-    assert console.gate.sent == ["SELECT 1", "SELECT 2"]
+    assert console.session.sent == ["SELECT 1", "SELECT 2"]
     assert "Traceback" not in console.messages.getvalue()
 
 
@@ -215,13 +218,13 @@ def test_a_command_answers_in_one_clear_line(typed, said, sitting):
 def test_every_command_is_recorded(sitting):
     console = sitting(ANSWERS)
     console.type("\\use primary\r\\help\r")
-    assert console.gate.notes == [("command", "\\use primary"), ("command", "\\help")]
+    assert console.session.notes == [("command", "\\use primary"), ("command", "\\help")]
 
 
 def test_the_sql_of_a_command_is_recorded_as_what_it_is(sitting):
     console = sitting(ANSWERS)
     console.type(f"\\explain {SELECT}\r\\edit\r\\export /nowhere/x.csv {SELECT}\r")
-    assert console.gate.notes == [
+    assert console.session.notes == [
         ("command", "\\explain", SELECT),
         ("command", "\\edit"),
         ("command", "\\export /nowhere/x.csv", SELECT),
@@ -250,7 +253,7 @@ def test_backslash_g_at_the_end_turns_the_result(sitting):
 def test_the_last_statement_can_be_turned_afterwards(sitting):
     console = sitting(ANSWERS)
     console.type(f"{SELECT};\r\\G\r")
-    assert console.gate.sent == [SELECT, SELECT]
+    assert console.session.sent == [SELECT, SELECT]
     assert "1. row" in console.data.getvalue()
 
 
@@ -258,7 +261,7 @@ def test_a_plan_is_drawn_down_the_same_road(sitting):
     steps = [{"id": 2, "parent": 0, "notused": 0, "detail": "SCAN orders"}]
     console = sitting({**ANSWERS, f"EXPLAIN QUERY PLAN {SELECT}": steps})
     console.type(f"{SELECT};\r\\explain\r")
-    assert console.gate.sent == [SELECT, f"EXPLAIN QUERY PLAN {SELECT}"]
+    assert console.session.sent == [SELECT, f"EXPLAIN QUERY PLAN {SELECT}"]
     assert console.data.getvalue().endswith("`- SCAN orders  ! full scan\n")
 
 
@@ -317,7 +320,7 @@ def test_an_export_to_csv_says_null_as_it_is_told(sitting, tmp_path):
     console.type(f"\\export {tmp_path}/a.csv {null}\r\\export --null NULL {tmp_path}/b.csv {null}\r")
     assert (tmp_path / "a.csv").read_text() == 'a,b\n,""\n'
     assert (tmp_path / "b.csv").read_text() == "a,b\nNULL,\n"
-    assert console.gate.notes[-1] == ("command", f"\\export --null NULL {tmp_path}/b.csv", null)
+    assert console.session.notes[-1] == ("command", f"\\export --null NULL {tmp_path}/b.csv", null)
     console.type(f"\\export --null NULL {tmp_path}/c.json {null}\r\\export --null a,b {tmp_path}/c.csv {null}\r")
     assert sorted(os.listdir(tmp_path)) == ["a.csv", "b.csv"]
     assert "--null is for CSV" in console.messages.getvalue()
@@ -328,7 +331,7 @@ def test_only_reads_are_exported_and_watched(sitting, tmp_path):
     console = sitting(ANSWERS)
     update = "UPDATE orders SET status = 'x' WHERE id = 1"
     console.type(f"\\export {tmp_path}/a.csv {update}\r{update};\r\\watch 2\r")
-    assert console.gate.sent == []
+    assert console.session.sent == []
     assert "only a read is exported, and this is update" in console.messages.getvalue()
     assert "only a read is repeated, and this is update" in console.messages.getvalue()
 
@@ -359,7 +362,7 @@ def test_edited_text_comes_back_to_the_prompt_and_is_not_run(sitting, tmp_path):
     editor.chmod(0o700)
     console = sitting(ANSWERS)
     console.type("SELECT 1;\r\\edit\r\r", environ={"EDITOR": str(editor)})
-    assert console.gate.sent == ["SELECT 1", "SELECT 2"]
+    assert console.session.sent == ["SELECT 1", "SELECT 2"]
     console = sitting(ANSWERS)
     console.type("\\edit\r\x03", environ={"EDITOR": "/nonexistent/editor"})
     assert "the editor '/nonexistent/editor' failed" in console.messages.getvalue()
@@ -372,7 +375,7 @@ def test_history_outlives_the_console_and_holds_no_secret(sitting, tmp_path):
     console = sitting(ANSWERS)
     # The up arrow brings the last one back; it waits for the history to be read.
     console.type("\x1b[A\r", history=str(tmp_path))
-    assert console.gate.sent in ([], ["SELECT 1"])
+    assert console.session.sent in ([], ["SELECT 1"])
 
 
 def test_a_history_that_cannot_be_kept_is_told(sitting, tmp_path):
@@ -384,7 +387,7 @@ def test_a_history_that_cannot_be_kept_is_told(sitting, tmp_path):
 
 def test_what_is_told_between_statements_cannot_drive_the_terminal(sitting):
     console = sitting(ANSWERS)
-    console.gate.told = ["the transaction on db\x1b]0;owned\x07 is over"]
+    console.session.told = ["the transaction on db\x1b]0;owned\x07 is over"]
     console.type("SELECT 1;\r")
     assert "the transaction on db\\x1b]0;owned\\x07 is over\n" in console.messages.getvalue()
 
@@ -437,7 +440,7 @@ def test_a_pager_that_is_not_there_is_told(sitting):
     console = sitting(ANSWERS)
     console.type(f"\\pager /no/such/pager\r{SELECT};\r")
     assert "the pager '/no/such/pager' cannot be started" in console.messages.getvalue()
-    assert console.gate.sent == []
+    assert console.session.sent == []
 
 
 def test_parquet_is_written_where_its_library_is(sitting, tmp_path, monkeypatch):
@@ -449,7 +452,7 @@ def test_parquet_is_written_where_its_library_is(sitting, tmp_path, monkeypatch)
     console.type(f"\\export {tmp_path}/b.parquet {SELECT}\r")
     assert "install safeconsole[parquet]" in console.messages.getvalue()
     assert not (tmp_path / "b.parquet").exists()
-    assert console.gate.sent == [SELECT]
+    assert console.session.sent == [SELECT]
 
 
 def test_a_named_query_is_noted_without_its_values(sitting, tmp_path):
@@ -459,6 +462,6 @@ def test_a_named_query_is_noted_without_its_values(sitting, tmp_path):
     desk.services = replace(desk.services, queries=str(tmp_path))
     desk.type("\\queries\r\\run by-id 7\r")
     assert "by-id  One order" in desk.data.getvalue()
-    assert ("command", "\\run by-id") in desk.gate.notes
-    assert any(note[0] == "named query" and note[1].startswith("by-id, sha256 ") for note in desk.gate.notes)
-    assert not any("by-id 7" in str(note) for note in desk.gate.notes)
+    assert ("command", "\\run by-id") in desk.session.notes
+    assert any(note[0] == "named query" and note[1].startswith("by-id, sha256 ") for note in desk.session.notes)
+    assert not any("by-id 7" in str(note) for note in desk.session.notes)

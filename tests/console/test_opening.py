@@ -46,11 +46,11 @@ def test_what_is_typed_before_the_session_is_open_runs_in_it(sitting):
     def act():
         # Longer than typing takes: the Enter is there before the session is.
         threading.Event().wait(0.3)
-        return Opened(gate=desk.gate, services=desk.services)
+        return Opened(session=desk.session, services=desk.services)
 
     console = Desk(act)
     assert console.type("SELECT 1;\r\x04") == 0
-    assert desk.gate.sent == ["SELECT 1"]
+    assert desk.session.sent == ["SELECT 1"]
     assert "1" in console.data.getvalue()
 
 
@@ -69,7 +69,7 @@ def test_who_leaves_before_the_session_is_open_leaves_at_once(sitting):
 
     def act():
         assert open_now.wait(10)
-        return Opened(gate=desk.gate, services=desk.services)
+        return Opened(session=desk.session, services=desk.services)
 
     console = Desk(act)
     assert console.type("\x04") == 0
@@ -85,7 +85,7 @@ def test_servers_that_cannot_be_asked_are_told_above_the_prompt(sitting):
         raise UnreachableError("no node of cluster shop answers")
 
     def act():
-        return Opened(gate=desk.gate, services=Services(rules=rules, preview=desk.gate.preview))
+        return Opened(session=desk.session, services=Services(rules=rules, preview=desk.session.preview))
 
     console = Desk(act)
     write = console.messages.write

@@ -125,7 +125,7 @@ def test_leaving_the_console_undoes_what_is_open_and_says_so(road):
     before = road.status_of_order(1)
     road.answers = ["INC-7", "shop"]
     road.type(f"\\elevate stuck order\rBEGIN;\r{UPDATE}\\quit\r")
-    line, *_ = road.gate.close()
+    line, *_ = road.session.close()
     assert line.startswith("the transaction on primary (elevated) was rolled back: the session ended; 1 statement")
     assert road.status_of_order(1) == before
     assert [each["what"] for each in road.records() if each["type"] == "notice"][-1] == "transaction rolled-back"
@@ -153,7 +153,7 @@ def test_a_change_is_looked_at_and_then_made_for_exactly_those_rows(road):
 
 
 def test_inside_a_window_the_question_offers_the_rows_first_and_a_no_changes_nothing(road):
-    confirmer = road.gate._elevations._confirmer
+    confirmer = road.session._elevations._confirmer
     confirmer.previews = True
     road.answers = ["shop", "preview", "no"]
     data, messages = road.type("\\elevate --ticket T-1 orders stand still\rDELETE FROM orders;\r")

@@ -52,8 +52,8 @@ from tests.harness.desk import seated
 
 cluster = SimpleNamespace(nodes=(), accounts={accounts!r})
 with seated(cluster, Path({directory!r}), nodes={nodes!r}, justification=None, demo={home!r}) as desk:
-    desk.gate.elevate(reason="incident 7")
-    desk.gate.tighten("run_seconds", {run_seconds})
+    desk.session.elevate(reason="incident 7")
+    desk.session.tighten("run_seconds", {run_seconds})
     for text in {texts!r}:
         desk.run(text)
 """
@@ -252,8 +252,8 @@ def _strike(broken, directory, how, node, mark, texts):
     """Break what a console of this process depends on, and let it go on afterwards."""
     breaker = _Breaker(broken, how, node, mark)
     with seated(broken.cluster, directory, nodes=broken.nodes, justification=None, connect_seconds=1.5) as desk:
-        desk.gate.elevate(reason="incident 7")
-        desk.gate.tighten("run_seconds", RUN_SECONDS)
+        desk.session.elevate(reason="incident 7")
+        desk.session.tighten("run_seconds", RUN_SECONDS)
         for text in texts[:-1]:
             desk.run(text)
         breaker.start()
@@ -285,7 +285,7 @@ def _kill_client(broken, directory, how, node, mark, texts):
     running.communicate()
     broken.heal()
     with seated(broken.cluster, directory, nodes=broken.nodes, justification=None) as desk:
-        desk.gate.tighten("run_seconds", RUN_SECONDS)
+        desk.session.tighten("run_seconds", RUN_SECONDS)
         back, _, _ = desk.seconds_until(AFTERWARDS)
     return breaker, None, 0.0, back
 

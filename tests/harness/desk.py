@@ -48,9 +48,9 @@ class Shown:
     def __init__(self):
         self.table, self.ended, self.where, self.notes, self.waited, self.warnings = [], None, "", (), [], ()
 
-    def run(self, gate, statement, **how):
+    def run(self, session, statement, **how):
         """Take a statement down the road and keep its result."""
-        result = gate.execute(statement, progress=self.progress, **how)
+        result = session.execute(statement, progress=self.progress, **how)
         self.where, self.notes = result.considered.node, result.considered.notes
         with result:
             for batch in result:
@@ -66,14 +66,14 @@ class Shown:
 class Desk:
     """One session; `run` returns what was shown."""
 
-    def __init__(self, gate, answering, journals, program=None):
-        self.gate, self.answering, self.journals, self.program = gate, answering, journals, program
+    def __init__(self, session, answering, journals, program=None):
+        self.session, self.answering, self.journals, self.program = session, answering, journals, program
         self.waited_seconds = 0.0
 
     def run(self, text):
         shown = Shown()
-        for statement in self.gate.split(text):
-            shown.run(self.gate, statement)
+        for statement in self.session.split(text):
+            shown.run(self.session, statement)
         return shown
 
     def error_of(self, text):
@@ -148,7 +148,7 @@ def seated(
         person=program.person, cluster="shop", face="one-shot", confirmer=answering, justification=justification, to=to
     )
     with program.open(door) as session:
-        yield Desk(session.gate, answering, directory / "audit", program)
+        yield Desk(session.session, answering, directory / "audit", program)
 
 
 @contextmanager
@@ -164,7 +164,7 @@ def joined(desk, *, to=""):
         to=to,
     )
     with program.open(door) as session:
-        yield Desk(session.gate, answering, desk.journals, program)
+        yield Desk(session.session, answering, desk.journals, program)
 
 
 def _policy(directory, gates, transactions, sensors, heavy_at_once=2):

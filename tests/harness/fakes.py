@@ -171,9 +171,9 @@ class FakeFace:
         self.columns, self.shown, self.samples, self.waited, self.ended = (), [], [], [], None
         self.warnings = ()
 
-    def run(self, gate, statement, **how):
+    def run(self, session, statement, **how):
         """Take a statement down the road and show its result; returns the record of its end."""
-        result = gate.execute(statement, as_text=self.as_text, progress=self.progress, **how)
+        result = session.execute(statement, as_text=self.as_text, progress=self.progress, **how)
         try:
             with result:
                 self.begin(result.considered, result.columns)

@@ -172,17 +172,17 @@ class Console:
 
     def type(self, *lines, decorated=False):
         data, messages = (Screen(), Screen()) if decorated else (io.StringIO(), io.StringIO())
-        gate, rules = self.desk.gate, self._rules
+        session, rules = self.desk.session, self._rules
         services = Services(
             rules=lambda: rules,
-            preview=lambda statement: gate.preview(statement).decision,
+            preview=lambda statement: session.preview(statement).decision,
             pause=self.pause,
         )
         streams = Streams(data=data, messages=messages, environ={"TERM": "xterm", "COLUMNS": "200"}, ask=self.ask)
         with create_pipe_input() as keys:
             keys.send_text("".join(f"{line}\r" for line in lines) + "\x04")
             terminal = Terminal(keys=keys, drawing=DummyOutput(), streams=streams)
-            run_console(gate, services=services, terminal=terminal)
+            run_console(session, services=services, terminal=terminal)
         return data.getvalue(), messages.getvalue()
 
 

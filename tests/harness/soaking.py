@@ -89,7 +89,7 @@ def text_of(number):
 
 def soak(desk, count, *, start=1):
     """Run so many statements, some of which fail, are stopped or refused; how many ended how."""
-    desk.gate.tighten("run_seconds", 0.3)
+    desk.session.tighten("run_seconds", 0.3)
     ended = {}
     for number in range(start, start + count):
         try:

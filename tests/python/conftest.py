@@ -47,7 +47,7 @@ class Console:
         self.session = self._stack.enter_context(
             program.open(Door(person=program.person, cluster="shop", face="python", confirmer=Answering(says)))
         )
-        self.line = PythonSession(self.session.gate, self.session.rules, screen_of(self.data, self.messages, {}))
+        self.line = PythonSession(self.session.session, self.session.rules, screen_of(self.data, self.messages, {}))
         self.names = names_for(self.line)
         self._stack.enter_context(self.line.at_work())
 
@@ -76,7 +76,7 @@ def shop():
     with staged("embedded") as up:
         console = Console(up.config)
         until = time.monotonic() + 30
-        while not all(reading.replicating for reading in console.session.gate.topology()):
+        while not all(reading.replicating for reading in console.session.session.topology()):
             assert time.monotonic() < until, "the replicas do not follow"
             time.sleep(0.05)
         console.close()

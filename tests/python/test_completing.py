@@ -11,7 +11,7 @@ from safeconsole.python.console import NamesCompleter
 
 @pytest.fixture
 def names(console, tmp_path):
-    return LearntNames(console.session.gate, console.session.rules, str(tmp_path / "names"))
+    return LearntNames(console.session.session, console.session.rules, str(tmp_path / "names"))
 
 
 def completed(names, before, after=""):
@@ -63,7 +63,7 @@ def test_a_cluster_that_cannot_be_asked_keeps_nobody_from_the_next_entry(console
         raise UnreachableError("nobody answers")
 
     console.db.sql("SELECT id FROM orders WHERE id = 1")
-    names = LearntNames(console.session.gate, unreachable, str(tmp_path / "names"))
+    names = LearntNames(console.session.session, unreachable, str(tmp_path / "names"))
     names.learn()
     assert completed(names, "db.tables.cust") == []
 

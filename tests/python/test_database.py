@@ -211,7 +211,7 @@ def test_a_server_error_is_a_drivers_and_a_refusal_is_not(console):
 
 
 def test_a_result_over_the_limit_is_an_error_and_never_a_short_answer(console):
-    console.session.gate.tighten("fetched_rows", 10)
+    console.session.session.tighten("fetched_rows", 10)
     with pytest.raises(StoppedError) as caught:
         console.db.sql("SELECT id FROM orders")
     assert caught.value.ceiling == "fetched_rows"

@@ -47,7 +47,7 @@ def test_core_reads(console):
 def test_the_orm_loads_from_a_replica(console):
     with console.db.session() as session:
         assert session.get(Order, 2).status == "cancelled"
-    assert console.session.gate.last().node.startswith("replica")
+    assert console.session.session.last().node.startswith("replica")
 
 
 def test_a_table_is_reflected_when_it_is_named_and_only_it(console):
@@ -146,7 +146,7 @@ def test_an_application_is_bound_to_the_guarded_engine(console):
     assert names["Order"] is Order
     assert console.db.tables.orders.name == "orders"
     # It came with the application: nothing was asked.
-    assert console.session.gate.last() is None
+    assert console.session.session.last() is None
     load_application(f"{__name__}:sessions", console.db)
     with sessions() as session:
         assert session.get(Order, 1) is not None

@@ -125,7 +125,7 @@ def behind(mysql_cluster, sshd, tmp_path):
 def test_all_nodes_are_reached_over_one_login(behind):
     with behind.sit() as desk:
         assert desk.port() in {node.port for node in behind.cluster.replicas}
-        assert {reading.unreachable for reading in desk.gate.topology()} == {""}
+        assert {reading.unreachable for reading in desk.session.topology()} == {""}
     with behind.sit() as desk:
         assert desk.run("SELECT 1 AS x").table == [(1,)]
     assert behind.sshd.logins() == 1

@@ -56,8 +56,8 @@ def behind(cluster):
 
 
 def considered(desk, text):
-    (statement,) = desk.gate.split(text)
-    return desk.gate.consider(statement)
+    (statement,) = desk.session.split(text)
+    return desk.session.consider(statement)
 
 
 def hazards(found):
@@ -231,7 +231,7 @@ def test_a_view_in_a_circle_or_too_deep_comes_to_an_end(behind, tmp_path):
 def test_a_statement_seen_before_is_asked_nothing_more(behind, tmp_path):
     with seated(behind, tmp_path, justification=None) as desk:
         desk.run("SELECT id FROM behind.t WHERE id = 1")
-        (connection,) = desk.gate._nodes._parked.values()
+        (connection,) = desk.session._nodes._parked.values()
         asked = []
         answers, texts = connection._link.wire.answers, connection._link.wire.texts
         connection._link.wire.answers = lambda *all_: asked.append(len(all_)) or answers(*all_)

@@ -244,7 +244,7 @@ def test_pages_follow_each_other_by_the_primary_key(typed, monkeypatch):
 
 def test_a_page_is_a_range_of_the_primary_key_wherever_it_begins(cluster):
     """A page that read from the beginning each time would cost the square of the tables."""
-    asker = Asker(gate=None, rules=lambda: LexicalRules(dialect=DIALECTS[Flavour(cluster.flavour)]))
+    asker = Asker(session=None, rules=lambda: LexicalRules(dialect=DIALECTS[Flavour(cluster.flavour)]))
     sql = page_sql(asker, schema="", after=("shop", "a"), most=200)
     counters = (
         "SHOW SESSION STATUS WHERE variable_name IN ('Handler_read_first', 'Handler_read_key', 'Handler_read_next')"

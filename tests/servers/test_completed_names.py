@@ -75,10 +75,10 @@ def test_what_is_learnt_is_completed_as_the_server_takes_it(cluster, tmp_path):
         with seated(cluster, tmp_path / "desk", to="primary", justification=None) as desk:
             desk.run("USE `Odd Schema`")
             names = SchemaNames()
-            refresher = NameRefresher(glance=glance_through(desk.gate), directory="")
-            (last,) = desk.gate.split("SELECT * FROM `Rank`, `Rank Items`")
+            refresher = NameRefresher(glance=glance_through(desk.session), directory="")
+            (last,) = desk.session.split("SELECT * FROM `Rank`, `Rank Items`")
             for _ in range(4):
-                status = replace(desk.gate.status(), role="replica")
+                status = replace(desk.session.status(), role="replica")
                 names = refresher.refresh(names, status, dialect, last)
             assert names.tables == ["Rank", "Rank Items"]
             assert "Odd Schema" in names.schemas

@@ -59,14 +59,14 @@ def test_locks_name_who_blocks_whom_the_oldest_first(cluster, console):
 
 def test_everything_that_an_incident_asks_works_on_the_primary_without_an_elevation(cluster, console):
     for text in (*OF_BOTH, *ASKED[cluster.flavour]):
-        console.desk.gate.use("primary")
+        console.desk.session.use("primary")
         shown = console.desk.run(text)
         assert shown.where == "primary", text
         assert accounts_of(console, text) == ["diagnose"], text
 
 
 def test_no_other_text_runs_as_that_account(cluster, console):
-    console.desk.gate.use("primary")
+    console.desk.session.use("primary")
     for text in (
         "SELECT COUNT(*) FROM orders",
         "SELECT p.id FROM information_schema.processlist p JOIN orders o ON o.id = p.id LIMIT 1",
@@ -85,14 +85,14 @@ def test_a_transaction_stays_open_beside_it(cluster, tmp_path):
 
 def _look_within_a_transaction(console):
     run = console.desk.run
-    console.desk.gate.elevate(reason="a test")
+    console.desk.session.elevate(reason="a test")
     run("BEGIN")
     run("UPDATE orders SET status = 'open' WHERE id = 77")
-    before = console.desk.gate.status().transaction
+    before = console.desk.session.status().transaction
     data, _ = console.type("\\transactions primary")
     assert "console_elevated" in data
     run("SHOW FULL PROCESSLIST")
-    after = console.desk.gate.status().transaction
+    after = console.desk.session.status().transaction
     assert (after.node, after.changed_rows) == (before.node, before.changed_rows)
     run("ROLLBACK")
 
@@ -129,7 +129,7 @@ def test_the_old_sessions_of_one_account_are_ended_in_a_window(cluster, console)
         )
         _, refused = console.type(f"\\kill --older-than 1 --user {apps.user}")
         assert "\\elevate REASON" in refused
-        console.desk.gate.elevate(reason="they hold everything up")
+        console.desk.session.elevate(reason="they hold everything up")
         console.answers = ["2"]
         _, messages = console.type(f"\\kill --older-than 1 --user {apps.user}")
         assert all(f"{id_} is gone" in messages for id_ in old), messages
@@ -186,14 +186,17 @@ def test_a_server_whose_role_is_not_proven_is_asked_all_the_same(private_cluster
         with cluster.dba_connect(replica) as dba, dba.cursor() as cursor:
             cursor.execute("STOP REPLICA")
             cursor.execute("RESET REPLICA ALL")
-        console.desk.gate.topology()
+        console.desk.session.topology()
         with pytest.raises(SafeConsoleError):
-            console.desk.gate.use("replica-1")
+            console.desk.session.use("replica-1")
             console.desk.run("SELECT COUNT(*) FROM orders")
-        console.desk.gate.use("")
+        console.desk.session.use("")
         _, messages = console.type("\\processlist replica-1", "\\locks replica-1")
         assert messages.count("on replica-1") == 2
-        assert console.desk.gate.execute(*console.desk.gate.split("SHOW REPLICA STATUS"), to="replica-1").take() == []
+        assert (
+            console.desk.session.execute(*console.desk.session.split("SHOW REPLICA STATUS"), to="replica-1").take()
+            == []
+        )
 
 
 def test_a_session_is_ended_by_the_procedure_of_rds_where_kill_is_refused(private_cluster, tmp_path):

@@ -90,10 +90,10 @@ def test_a_clock_that_jumps_neither_prolongs_a_window_nor_ends_it_and_the_journa
     monkeypatch.setattr(SystemClock, "utc", moved)
     monkeypatch.setattr(SystemClock, "monotonic", lambda clock: monotonic(clock) + slept)
     with seated(cluster, tmp_path / "desk", justification=None) as desk:
-        desk.gate.elevate(reason="a test", window_seconds=600)
+        desk.session.elevate(reason="a test", window_seconds=600)
         for wall in (-7200.0, 86_400.0, 0.0):
             assert desk.run("UPDATE orders SET status = status WHERE id = 1").ended.outcome == "done"
-            assert 0 < desk.gate.status().elevated_seconds <= 600
+            assert 0 < desk.session.status().elevated_seconds <= 600
         slept = 601.0
         error = desk.error_of("UPDATE orders SET status = status WHERE id = 1")
         assert "the elevation window ended: its time is over" in error.evidence

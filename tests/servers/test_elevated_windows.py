@@ -14,7 +14,7 @@ MARK = "UPDATE orders SET status = 'window' WHERE id = 31"
 @pytest.fixture
 def desk(cluster, tmp_path):
     with seated(cluster, tmp_path / "desk", justification=None) as desk:
-        desk.gate.elevate(reason="orders stand still")
+        desk.session.elevate(reason="orders stand still")
         yield desk
 
 
@@ -33,30 +33,30 @@ def row_locked(cluster):
 
 def still_elevated(desk, cluster):
     """The window is there, nothing was said of its end, and a change runs in it."""
-    assert desk.gate.is_elevated
+    assert desk.session.is_elevated
     desk.run(MARK)
-    assert desk.gate.take_told() == ()
+    assert desk.session.take_told() == ()
     states = [record["event"] for record in desk.records("elevation")]
     assert states == ["asked", "self-approved"]
 
 
 def test_a_lock_wait_leaves_the_window(cluster, desk):
-    desk.gate.tighten("lock_wait_seconds", 1)
+    desk.session.tighten("lock_wait_seconds", 1)
     with row_locked(cluster):
         desk.error_of(MARK)
     still_elevated(desk, cluster)
 
 
 def test_a_time_limit_leaves_the_window(cluster, desk):
-    desk.gate.tighten("run_seconds", 1)
+    desk.session.tighten("run_seconds", 1)
     error = desk.error_of("UPDATE orders SET status = 'late' WHERE id = 31 AND SLEEP(20) = 0")
     assert isinstance(error, SafeConsoleError)
-    desk.gate.tighten("run_seconds", 20)
+    desk.session.tighten("run_seconds", 20)
     still_elevated(desk, cluster)
 
 
 def test_too_many_changed_rows_leave_the_window(cluster, desk):
-    desk.gate.tighten("changed_rows", 2)
+    desk.session.tighten("changed_rows", 2)
     error = desk.error_of("UPDATE orders SET status = 'many' WHERE id BETWEEN 40 AND 49")
     assert isinstance(error, StoppedError)
     assert error.ceiling == "changed_rows"

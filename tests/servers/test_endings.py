@@ -53,7 +53,7 @@ def kill(cluster, mark, form):
 def cut(cluster, tmp_path, mark, how, *, limit=30.0):
     """Run a slow change and end it in some way; what was told, recorded and kept."""
     with seated(cluster, tmp_path / "desk") as desk:
-        desk.gate.tighten("run_seconds", limit)
+        desk.session.tighten("run_seconds", limit)
         if how is not None:
             how(lambda: threads_running(cluster, cluster.primary, f"UPDATE {mark}"))
         error = desk.error_of(SLOW.format(table=mark))
@@ -104,7 +104,7 @@ def test_a_trigger_past_its_time_is_not_committed(cluster, tmp_path):
         " BEGIN DECLARE CONTINUE HANDLER FOR SQLEXCEPTION BEGIN END; DO SLEEP(0.2); DO SLEEP(0.2); END",
     )
     with seated(cluster, tmp_path / "desk") as desk:
-        desk.gate.tighten("run_seconds", 1)
+        desk.session.tighten("run_seconds", 1)
         error = desk.error_of(f"UPDATE {mark} SET status = 'cut' WHERE id <= 60")
         outcome = desk.records("outcome")[-1]
     assert isinstance(error, StoppedError) and error.ceiling == "run_seconds", error
@@ -168,7 +168,7 @@ def test_a_server_that_hangs_is_not_said_to_have_stopped_it(private_cluster, tmp
             until = time.monotonic() + 60
             while not told and time.monotonic() < until:
                 time.sleep(0.1)
-                told += [line for line in desk.gate.take_told() if "is over now" in line]
+                told += [line for line in desk.session.take_told() if "is over now" in line]
             assert told, "nobody said that it is over"
             assert not threads_running(cluster, node, begins)
             assert told[0] in [each["detail"] for each in desk.records("notice")]

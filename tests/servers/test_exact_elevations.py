@@ -52,7 +52,7 @@ def through_proxy(private_cluster, tmp_path, flavour):
 @pytest.mark.parametrize("flavour", ["mysql", "mariadb"])
 def test_what_was_granted_and_did_not_reach_the_server_covers_nothing_after(through_proxy):
     cluster, desk, proxy = through_proxy
-    shown, wider, again = desk.gate.split(f"{SHOWN}; {WIDER}; {SHOWN}")
+    shown, wider, again = desk.session.split(f"{SHOWN}; {WIDER}; {SHOWN}")
     assert shown.digest == wider.digest
 
     def cut_off():
@@ -61,22 +61,22 @@ def test_what_was_granted_and_did_not_reach_the_server_covers_nothing_after(thro
 
     desk.answering.before_enter = cut_off
     with pytest.raises(SafeConsoleError):
-        Shown().run(desk.gate, shown, justification=JUSTIFICATION)
+        Shown().run(desk.session, shown, justification=JUSTIFICATION)
     assert desk.answering.asked == 1
-    assert not desk.gate.is_elevated
+    assert not desk.session.is_elevated
     desk.answering.before_enter = lambda: None
     proxy.accept_again()
     desk.seconds_until("SELECT 1")
     # Neither its like with another value, nor the very same: each attempt is asked for.
     for later in (wider, again):
         with pytest.raises(RefusedError):
-            Shown().run(desk.gate, later)
+            Shown().run(desk.session, later)
     assert changed(cluster) == 0
-    Shown().run(desk.gate, again, justification=JUSTIFICATION)
+    Shown().run(desk.session, again, justification=JUSTIFICATION)
     assert desk.answering.asked == 2
     assert changed(cluster) == 2
     with pytest.raises(RefusedError):
-        Shown().run(desk.gate, wider)
+        Shown().run(desk.session, wider)
     assert changed(cluster) == 2
     events = [(record["event"], record["statement"]) for record in desk.records("elevation")]
     first, second = events[0][1], events[-1][1]

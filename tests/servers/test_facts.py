@@ -30,16 +30,16 @@ def alone(request, private_cluster):
 
 def test_tables_made_after_the_first_question_count(alone, tmp_path):
     with seated(alone, tmp_path / "desk", to="primary") as desk:
-        (listing,) = desk.gate.split(LISTING)
-        before = desk.gate.consider(listing)
+        (listing,) = desk.session.split(LISTING)
+        before = desk.session.consider(listing)
         assert before.decision.verdict.word == "allow"
         assert before.facts["node.tables"] < MADE
         # Whoever asked for the guess fixed it.
         dba(alone, "EXPLAIN FORMAT=JSON SELECT COUNT(*) FROM mysql.innodb_table_stats")
         dba(alone, "CREATE DATABASE many", *(f"CREATE TABLE many.t{n} (id INT PRIMARY KEY)" for n in range(MADE)))
     with seated(alone, tmp_path / "desk", to="primary") as desk:
-        (listing,) = desk.gate.split(LISTING)
-        now = desk.gate.consider(listing)
+        (listing,) = desk.session.split(LISTING)
+        now = desk.session.consider(listing)
         assert now.decision.verdict.word == "elevate"
         assert "many-objects-on-the-primary" in now.decision.rules
         assert now.facts["node.tables"] >= MADE
@@ -84,17 +84,17 @@ def test_an_open_transaction_hides_nothing_from_the_estimate(cluster, tmp_path, 
         )
     cluster.wait_caught_up()
     with seated(cluster, tmp_path / "desk", justification=None) as desk:
-        asked = desk.gate.split("SELECT SUM(data_length) FROM sized; SELECT * FROM orders")
-        outside = [desk.gate.consider(each).estimate for each in asked]
+        asked = desk.session.split("SELECT SUM(data_length) FROM sized; SELECT * FROM orders")
+        outside = [desk.session.consider(each).estimate for each in asked]
         desk.run(begin)
-        within = [desk.gate.consider(each).estimate for each in asked]
+        within = [desk.session.consider(each).estimate for each in asked]
         assert [each.hazards for each in within] == [each.hazards for each in outside]
         assert [each.full_scans for each in within] == [each.full_scans for each in outside]
         assert within[0].hazards
         assert within[1].rows > 4_000
         assert desk.run("SELECT COUNT(*) FROM orders").table == [(5_000,)]
         # What was asked in between left the transaction open, and it ends by the person's word.
-        assert desk.gate.status().transaction is not None
+        assert desk.session.status().transaction is not None
         desk.run("COMMIT")
 
 
@@ -149,8 +149,8 @@ def rows_read(connection, text):
 )
 def test_a_read_that_stops_at_its_limit_is_estimated_by_it_and_no_other(cluster, views, tmp_path, read, rows):
     with seated(cluster, tmp_path / "desk", to="primary", justification=None) as desk:
-        (statement,) = desk.gate.split(read)
-        estimate = desk.gate.consider(statement).estimate
+        (statement,) = desk.session.split(read)
+        estimate = desk.session.consider(statement).estimate
     if rows is None:
         assert estimate.full_scans
         assert estimate.rows > 900
@@ -162,8 +162,8 @@ def test_a_read_that_stops_at_its_limit_is_estimated_by_it_and_no_other(cluster,
 
 def test_a_change_that_stops_at_its_limit_is_shown_with_it(cluster, tmp_path):
     with seated(cluster, tmp_path / "desk") as desk:
-        (change,) = desk.gate.split("DELETE FROM orders LIMIT 3")
-        estimate = desk.gate.consider(change).estimate
+        (change,) = desk.session.split("DELETE FROM orders LIMIT 3")
+        estimate = desk.session.consider(change).estimate
         assert (estimate.rows, estimate.full_scans) == (3, ())
 
 
@@ -173,13 +173,15 @@ def test_an_analyze_that_runs_its_query_is_estimated_like_the_query(cluster, vie
         cursor.execute("CREATE OR REPLACE VIEW limited.sized AS SELECT data_length FROM information_schema.tables")
     with seated(cluster, tmp_path / "desk", to="primary", justification=None) as desk:
         for query in ("SELECT COUNT(*) FROM orders", "SELECT SUM(data_length) FROM limited.sized"):
-            plain, analyzed = (desk.gate.consider(each) for each in desk.gate.split(f"{query}; {analyze} {query}"))
+            plain, analyzed = (
+                desk.session.consider(each) for each in desk.session.split(f"{query}; {analyze} {query}")
+            )
             assert analyzed.estimate.rows == plain.estimate.rows
             assert analyzed.estimate.full_scans == plain.estimate.full_scans != ()
             assert {each.id for each in plain.estimate.hazards} <= {each.id for each in analyzed.estimate.hazards}
         # What is only explained reads nothing.
-        (explained,) = desk.gate.split("EXPLAIN SELECT COUNT(*) FROM orders")
-        assert desk.gate.consider(explained).estimate.rows == -1
+        (explained,) = desk.session.split("EXPLAIN SELECT COUNT(*) FROM orders")
+        assert desk.session.consider(explained).estimate.rows == -1
 
 
 def test_a_snapshot_hides_no_view_that_became_another(cluster, views, tmp_path):
@@ -190,7 +192,7 @@ def test_a_snapshot_hides_no_view_that_became_another(cluster, views, tmp_path):
             desk.run("START TRANSACTION WITH CONSISTENT SNAPSHOT")
             desk.run("SELECT COUNT(*) FROM orders")
             cursor.execute("CREATE OR REPLACE VIEW limited.changing AS SELECT GET_LOCK('changed', 0) AS x")
-            (read,) = desk.gate.split("SELECT x FROM limited.changing")
-            considered = desk.gate.consider(read)
+            (read,) = desk.session.split("SELECT x FROM limited.changing")
+            considered = desk.session.consider(read)
             assert "lock" in considered.facts["stmt.effects"]
             assert considered.decision.verdict.word != "allow"

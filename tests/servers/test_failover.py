@@ -131,15 +131,15 @@ def test_a_promotion_between_the_prompt_and_enter_is_caught(cluster, tmp_path, t
 def test_an_elevation_does_not_survive_a_promotion(cluster, tmp_path, told):
     mark = "window"
     with seated(cluster, tmp_path / "desk", justification=None) as desk:
-        desk.gate.elevate(reason="incident 7")
+        desk.session.elevate(reason="incident 7")
         desk.run(CHANGE.format(mark="before"))
         promote(cluster, cluster.replicas[0])
         error = desk.error_of(CHANGE.format(mark=mark))
         assert isinstance(error, NotSentError)
-        assert desk.gate.status().elevated_seconds == 0
+        assert desk.session.status().elevated_seconds == 0
         assert times_sent(cluster, f"mark {mark}") == 0
         # Asked for anew, it is for the new primary.
-        desk.gate.elevate(reason="incident 7")
+        desk.session.elevate(reason="incident 7")
         seconds, errors, shown = desk.seconds_until(CHANGE.format(mark=mark))
         assert errors == [] and shown.where == "replica-1"
         told(error, sent=0, seconds=seconds)
@@ -172,10 +172,10 @@ def test_a_primary_that_is_killed_under_a_change_has_not_committed_it(cluster, t
         # Nothing replicates any more, so no replica is fresh; one that is named is read, and said to be stale.
         stale = desk.error_of("SELECT COUNT(*) FROM orders")
         assert isinstance(stale, NoFitNodeError) and stale.remedies == (Remedy(Action.NAME_NODE),)
-        desk.gate.use("replica-2")
+        desk.session.use("replica-2")
         shown = desk.run("SELECT COUNT(*) FROM orders")
         assert shown.table and any("may be stale" in note for note in shown.notes)
-        desk.gate.use("")
+        desk.session.use("")
         promote(cluster, cluster.replicas[0])
         seconds, errors, shown = desk.seconds_until(CHANGE.format(mark="after"))
         assert shown.where == "replica-1"
@@ -186,19 +186,19 @@ def test_a_primary_that_is_killed_under_a_change_has_not_committed_it(cluster, t
 
 def test_a_window_does_not_survive_the_promotion_after_a_primary_was_killed_while_idle(cluster, tmp_path, told):
     with seated(cluster, tmp_path / "desk", justification=None, connect_seconds=1.5) as desk:
-        desk.gate.elevate(reason="incident 7")
+        desk.session.elevate(reason="incident 7")
         desk.run(CHANGE.format(mark="before"))
         kill(cluster.primary)
         error = desk.error_of(CHANGE.format(mark="idle"))
         assert isinstance(error, NoFitNodeError)
         # A lost connection alone ends no window; another primary does, before anything is sent to it.
-        assert desk.gate.status().elevated_seconds > 0
+        assert desk.session.status().elevated_seconds > 0
         promote(cluster, cluster.replicas[0])
         refused = desk.error_of(CHANGE.format(mark="idle"))
         assert isinstance(refused, NotSentError)
-        assert desk.gate.status().elevated_seconds == 0
+        assert desk.session.status().elevated_seconds == 0
         assert times_sent(cluster, "mark idle") == 0
-        desk.gate.elevate(reason="incident 7")
+        desk.session.elevate(reason="incident 7")
         seconds, errors, shown = desk.seconds_until(CHANGE.format(mark="idle"))
         assert (times_sent(cluster, "mark idle"), shown.where) == (1, "replica-1")
         told(error, sent=1, seconds=seconds)
@@ -279,7 +279,7 @@ def test_a_replica_that_stops_replicating_gets_no_reads(cluster, tmp_path, told)
         noticed = time.monotonic() - started
         for node in cluster.replicas:
             stop_replication(cluster, node)
-        desk.gate.topology()
+        desk.session.topology()
         error = desk.error_of(READ.format(mark="stopped"))
         assert isinstance(error, NoFitNodeError) and exit_code_of(error) == 8
         assert sum("replication is not running" in line for line in error.evidence) == 2
@@ -371,7 +371,7 @@ def test_a_primary_that_is_cut_off_takes_no_change_and_another_does(cluster, pro
         # Whoever was cut off and comes back is no second primary.
         proxies["primary"].hear_again()
         proxies["primary"].cut()
-        roles = {str(reading.node): reading.role for reading in desk.gate.topology()}
+        roles = {str(reading.node): reading.role for reading in desk.session.topology()}
         assert (roles["primary"], roles["replica-1"]) == (Role.UNKNOWN, Role.PRIMARY)
 
 
@@ -384,7 +384,7 @@ def test_a_primary_that_is_cut_off_under_a_change_has_not_committed_it(cluster, 
         error = desk.error_of(SLOW_CHANGE.format(mark=mark))
         assert isinstance(error, LostError) and "not committed" in error.message
         # The watchdog gets no answer either, and does not wait for the deadline to say so.
-        assert time.monotonic() - started < desk.gate.status().limits.run_seconds
+        assert time.monotonic() - started < desk.session.status().limits.run_seconds
         promote(cluster, cluster.replicas[0])
         seconds, errors, shown = desk.seconds_until(CHANGE.format(mark="aftercut"))
         assert shown.where == "replica-1" and times_sent(cluster, "mark aftercut") == 1

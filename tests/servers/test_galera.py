@@ -64,7 +64,7 @@ def test_without_a_chosen_writer_nothing_goes_anywhere_and_the_setting_is_named(
 
 def test_one_node_leads_to_the_others_and_the_chosen_one_is_the_primary(galera, sit):
     with sit("node-2", "node-1", named=1, names={}) as desk:
-        readings = {reading.identity.address: reading for reading in desk.gate.topology()}
+        readings = {reading.identity.address: reading for reading in desk.session.topology()}
     assert len(readings) == 3
     assert {reading.found for reading in readings.values()} == {"", "in the group of node-1"}
     readings = readings_of(galera, "node-2", "node-1")
@@ -83,13 +83,13 @@ def test_changes_go_to_the_writer_and_are_read_on_the_others_at_once(galera, sit
             assert desk.run(CHANGE).where == "node-2"
             shown = desk.run(TOTAL)
             assert (shown.where != "node-2", shown.table[0][0], shown.notes) == (True, before + 1, ())
-        desk.gate.use("node-3")
+        desk.session.use("node-3")
         assert desk.error_of(CHANGE).instead == "send it to the primary"
 
 
 def test_a_node_that_takes_writes_is_read_and_given_nothing_that_is_elevated(galera, sit):
     with sit("node-1") as desk:
-        desk.gate.use("node-3")
+        desk.session.use("node-3")
         error = desk.error_of("SELECT total FROM orders WHERE id = 1 FOR UPDATE")
         assert "takes writes too, and what is elevated goes to the writer alone" in error.message
         assert desk.run(TOTAL).where == "node-3"
@@ -106,7 +106,7 @@ def test_a_node_that_applies_nothing_is_read_by_nobody_and_still_written_on(gale
             assert desk.run(CHANGE).where == "node-1"
             assert desk.run(TOTAL).where == "node-2"
             # Its queue is empty, and it has not the change.
-            desk.gate.use("node-3")
+            desk.session.use("node-3")
             told = desk.run(TOTAL).notes
         assert any("may not have your change" in note or "may be stale" in note for note in told)
         cursor.execute("UNLOCK TABLES")

@@ -48,7 +48,7 @@ def test_the_next_replica_takes_what_a_host_without_memory_cannot(exporters, sit
     exporters["replica-1"].answer = page_of(GIB // 2)
     desk = sit_down(free_memory_bytes=GIB)
     assert desk.run("SELECT 1").where == "replica-2"
-    reading = {reading.node: reading.free_memory_bytes for reading in desk.gate.topology()}
+    reading = {reading.node: reading.free_memory_bytes for reading in desk.session.topology()}
     assert reading == {"primary": 8 * GIB, "replica-1": GIB // 2, "replica-2": 8 * GIB}
 
 
@@ -134,7 +134,7 @@ def test_what_needs_a_source_that_is_silent_is_not_sent(cluster):
 def test_an_exporter_that_dies_while_a_statement_runs_ends_it(cluster, exporters, sit_down):
     exporter = exporters["replica-1"]
     desk = sit_down(sensors=["free_memory_bytes"])
-    desk.gate.use("replica-1")
+    desk.session.use("replica-1")
     assert desk.run("SELECT 1").where == "replica-1"
     threading.Timer(1.0, lambda: setattr(exporter, "answer", b"")).start()
     error = desk.error_of("SELECT /* dying */ COUNT(*) FROM shop.orders a, shop.orders b, shop.orders c WHERE SLEEP(1)")
@@ -160,10 +160,10 @@ def test_a_console_sends_nothing_that_needs_a_source_which_is_silent(cluster, ex
 
 def test_a_silent_source_ends_no_elevation_of_a_read(exporters, sit_down):
     desk = sit_down(sensors=["free_memory_bytes"])
-    desk.gate.elevate(reason="incident 7")
+    desk.session.elevate(reason="incident 7")
     desk.run("SELECT 1")
     for exporter in exporters.values():
         exporter.answer = b""
     time.sleep(6)
     assert exit_code_of(desk.error_of("SELECT 1")) == 8
-    assert desk.gate.status().elevated_seconds > 0
+    assert desk.session.status().elevated_seconds > 0

@@ -42,7 +42,7 @@ def test_an_older_release_that_is_supported_is_used_as_what_it_is(cluster, at):
     imitation = before(cluster, cluster.replicas[0], greeting=version, swaps=claims(cluster, version))
     with imitation as there, at(there.address) as desk:
         assert desk.run("SELECT COUNT(*) FROM orders").table[0][0] > 0
-        (reading,) = desk.gate.topology()
+        (reading,) = desk.session.topology()
         assert reading.version == version.removeprefix("5.5.5-")
 
 
@@ -98,7 +98,7 @@ def test_an_answer_that_is_empty_makes_no_aurora(mysql_cluster, tmp_path):
     with before(mysql_cluster, node, swaps=swaps) as there:
         with seated(mysql_cluster, tmp_path / "desk", nodes={"replica-1": there.address}, discovery="off") as desk:
             assert desk.run("SELECT COUNT(*) FROM orders").table[0][0] > 0
-            assert [str(reading.flavour) for reading in desk.gate.topology()] == ["mysql"]
+            assert [str(reading.flavour) for reading in desk.session.topology()] == ["mysql"]
 
 
 def test_both_flavours_are_imitated():

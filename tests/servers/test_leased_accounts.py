@@ -90,7 +90,7 @@ def test_an_account_is_replaced_before_its_lease_ends(desk):
 
 def test_a_read_of_a_later_account_is_stopped_at_its_time(desk):
     who_at_last(desk, who(desk))
-    desk.gate.tighten("run_seconds", 1)
+    desk.session.tighten("run_seconds", 1)
     error = desk.error_of(
         "SELECT SUM(a.id + b.id + c.id + d.id + e.id) FROM orders a, orders b, orders c, orders d, orders e"
     )

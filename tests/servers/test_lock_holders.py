@@ -64,13 +64,13 @@ def test_who_waits_behind_an_alter_is_told_of_whom_that_waits_for(cluster, table
 def test_a_change_under_an_elevation_is_told_before_anybody_is_asked_for_more(cluster, table, tmp_path):
     with applications(cluster) as apps, seated(cluster, tmp_path / "d") as desk:
         holder = apps.run(f"LOCK TABLES {table} READ")
-        desk.gate.elevate(reason="a test")
+        desk.session.elevate(reason="a test")
         asked = desk.answering.asked
         for text in (f"UPDATE {table} SET status = 'x' WHERE id = 4", f"ALTER TABLE {table} COMMENT 'x'"):
             error = desk.error_of(text)
             assert error.code == "lock_wait", text
             assert f"held by: session {holder}, {apps.user}@127.0.0.1" in error.evidence[0]
-        assert desk.gate.is_elevated
+        assert desk.session.is_elevated
         assert desk.answering.asked <= asked + 1, "an ALTER is asked about by itself"
 
 
@@ -101,8 +101,8 @@ def test_without_an_account_for_diagnosis_nobody_is_named_and_the_way_to_it_is(c
 def test_a_lock_that_is_gone_meanwhile_is_held_by_nobody(cluster, table, tmp_path):
     with applications(cluster) as apps, seated(cluster, tmp_path / "d", justification=None, to="primary") as desk:
         apps.run(f"LOCK TABLES {table} WRITE")
-        (statement,) = desk.gate.split(f"SELECT COUNT(*) FROM {table}")
-        considered = desk.gate.consider(statement)
+        (statement,) = desk.session.split(f"SELECT COUNT(*) FROM {table}")
+        considered = desk.session.consider(statement)
         assert considered.estimate.waits == "table metadata lock"
         assert "lock: the server told no plan, since it waited for a table metadata lock" in considered.evidence
     with seated(cluster, tmp_path / "e", justification=None, to="primary") as desk:
@@ -117,7 +117,7 @@ def test_a_one_shot_leaves_with_5_and_a_console_points_to_the_locks(cluster, tab
             [sys.executable, "-m", "safeconsole", *words, "-e", f"SELECT COUNT(*) FROM {table}"],
             capture_output=True, text=True, check=False, env={**os.environ, "HOME": str(tmp_path / "desk")},
         )  # fmt: skip
-        console.desk.gate.use("primary")
+        console.desk.session.use("primary")
         _, messages = console.type(f"SELECT COUNT(*) FROM {table};")
     assert left.returncode == 5, left.stderr
     assert f"held by: session {holder}, " in left.stderr
@@ -144,6 +144,6 @@ def test_a_read_goes_to_the_replica_where_nobody_holds_the_table(private_cluster
                 assert shown.where not in {first, "primary"}
                 assert shown.table
                 assert any(f"{first}: waited for a " in note for note in shown.notes), shown.notes
-                desk.gate.use(first)
+                desk.session.use(first)
                 assert desk.error_of(text).code == "lock_wait", "who names a node stays there"
             cluster.wait_caught_up()

@@ -30,9 +30,9 @@ def test_what_the_account_lacks_is_not_offered_once_it_said_so(cluster, tmp_path
     with seated(cluster, tmp_path / "d", justification=None) as desk:
         # Nobody asks the elevated account anything before somebody is elevated.
         assert [offer(desk.error_of(text)) for text in LACKING] == [(True, [])] * len(LACKING)
-        desk.gate.elevate(reason="a test")
+        desk.session.elevate(reason="a test")
         desk.run(HELD[0])
-        desk.gate.stand_down()
+        desk.session.stand_down()
         assert {text: offer(desk.error_of(text)) for text in LACKING} == {
             text: (False, [lacks]) for text, lacks in LACKING.items()
         }
@@ -45,7 +45,7 @@ def test_what_only_an_administrator_may_is_not_offered_either(private_cluster, t
     with cluster.dba_connect(cluster.primary) as dba, dba.cursor() as cursor:
         cursor.execute("REVOKE CONNECTION_ADMIN ON *.* FROM console_elevated@'%'")
     with seated(cluster, tmp_path / "d", justification=None) as desk:
-        desk.gate.elevate(reason="a test")
+        desk.session.elevate(reason="a test")
         desk.run(HELD[0])
-        desk.gate.stand_down()
+        desk.session.stand_down()
         assert offer(desk.error_of("KILL 999999999")) == (False, ["CONNECTION_ADMIN"])

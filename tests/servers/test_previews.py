@@ -16,13 +16,13 @@ def desk(cluster, tmp_path):
 
 
 def run(desk, text, **how):
-    (statement,) = desk.gate.split(text)
-    return Shown().run(desk.gate, statement, **how)
+    (statement,) = desk.session.split(text)
+    return Shown().run(desk.session, statement, **how)
 
 
 def of(desk, text, most_rows=20):
-    (statement,) = desk.gate.split(text)
-    return preview_of(statement, desk.gate._gate._engine.rules, schema="shop", most_rows=most_rows)
+    (statement,) = desk.session.split(text)
+    return preview_of(statement, desk.session._gate._engine.rules, schema="shop", most_rows=most_rows)
 
 
 def test_the_rows_before_and_after_are_those_that_the_change_makes(desk):
@@ -59,7 +59,7 @@ def test_another_number_than_was_shown_is_rolled_back_and_said(desk, change):
 
 
 def test_inside_a_window_it_is_asked_about_with_the_number(desk):
-    desk.gate.elevate(reason="orders stand still")
+    desk.session.elevate(reason="orders stand still")
     asked = []
 
     def answer_no(considered):
@@ -70,7 +70,7 @@ def test_inside_a_window_it_is_asked_about_with_the_number(desk):
     with pytest.raises(RefusedError, match="exactly the 4 rows that were counted"):
         run(desk, CHANGE, exactly_rows=4)
     assert asked[0].decision.asks_again[-1].startswith("exactly the 4 rows")
-    assert desk.gate.is_elevated
+    assert desk.session.is_elevated
 
 
 def test_what_no_server_undoes_is_not_held_to_a_number(cluster, desk):

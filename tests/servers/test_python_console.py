@@ -67,7 +67,7 @@ def names(cluster, tmp_path):
         session = stack.enter_context(
             program.open(Door(person=program.person, cluster="shop", face="python", confirmer=Granting()))
         )
-        line = PythonSession(session.gate, session.rules, screen_of(io.StringIO(), io.StringIO(), {}))
+        line = PythonSession(session.session, session.rules, screen_of(io.StringIO(), io.StringIO(), {}))
         stack.enter_context(line.at_work())
         yield names_for(line)
 

@@ -32,7 +32,7 @@ def rebuilt(cluster, tmp_path):
 
 
 def identities(desk):
-    return {reading.node: reading.identity.server for reading in desk.gate.topology()}
+    return {reading.node: reading.identity.server for reading in desk.session.topology()}
 
 
 def test_consoles_that_are_open_read_from_the_new_server_and_know_it(rebuilt):
@@ -80,8 +80,8 @@ def _shown_or_told(desk, text):
 def test_a_server_that_changes_between_plan_and_send_gets_nothing(rebuilt):
     desks, rebuild, new_port = rebuilt
     desk = desks[0]
-    (statement,) = desk.gate.split("SELECT id FROM orders WHERE id = 7")
-    considered = desk.gate.check(statement)
+    (statement,) = desk.session.split("SELECT id FROM orders WHERE id = 7")
+    considered = desk.session.check(statement)
     assert considered.node == "replica"
     rebuild()
     assert desk.run("SELECT id FROM orders WHERE id = 7").table == [(7,)]

@@ -41,7 +41,7 @@ def test_a_read_goes_to_the_replica(desk):
 
 @pytest.mark.parametrize("table", ["tables", "columns", "statistics", "key_column_usage"])
 def test_the_sizes_of_all_tables_are_held_back_on_the_primary(desk, table):
-    desk.gate.use("primary")
+    desk.session.use("primary")
     text = INCIDENT if table == "tables" else f"SELECT * FROM information_schema.{table}"
     desk.run(text)
     assert desk.records("decided")[-1]["verdict"] == "elevate"
@@ -58,7 +58,7 @@ def test_a_change_waits_for_an_elevation_and_then_stays(release, desk):
 
 
 def test_a_statement_past_its_time_is_ended_on_the_server(desk):
-    desk.gate.tighten("run_seconds", 0.5)
+    desk.session.tighten("run_seconds", 0.5)
     with pytest.raises(Exception, match="time limit|run_seconds"):
         desk.run("SELECT COUNT(*) FROM orders a, orders b, orders c")
 

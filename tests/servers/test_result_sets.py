@@ -116,7 +116,7 @@ def test_an_error_behind_the_sets_is_an_error(one_shot):
 
 
 def test_the_journal_counts_sets_and_rows(desk):
-    result = desk.gate.execute(desk.gate.split("CALL sets_three()")[0])
+    result = desk.session.execute(desk.session.split("CALL sets_three()")[0])
     sets = []
     with result:
         more = True
@@ -130,14 +130,14 @@ def test_the_journal_counts_sets_and_rows(desk):
 
 
 def test_a_reader_of_one_set_leaves_none_on_the_wire(desk):
-    assert desk.gate.execute(desk.gate.split("CALL sets_three()")[0]).take() == [(1, "x"), (2, None)]
+    assert desk.session.execute(desk.session.split("CALL sets_three()")[0]).take() == [(1, "x"), (2, None)]
     assert desk.records("outcome")[-1]["outcome"] == "done"
     assert desk.run("SELECT 5").table == [(5,)]
 
 
 def test_the_row_limit_counts_over_all_sets(desk, stocked):
-    desk.gate.tighten("fetched_rows", 40)
-    result = desk.gate.execute(desk.gate.split("CALL sets_long()")[0])
+    desk.session.tighten("fetched_rows", 40)
+    result = desk.session.execute(desk.session.split("CALL sets_long()")[0])
     taken = []
     with pytest.raises(OutcomeUnknownError, match=r"fetched_rows is 40; it was sent, and may have been done"), result:
         taken.append(result.take_set())
@@ -149,7 +149,7 @@ def test_the_row_limit_counts_over_all_sets(desk, stocked):
 
 
 def test_an_error_between_sets_comes_after_the_sets_before_it(desk):
-    result = desk.gate.execute(desk.gate.split("CALL sets_then_error()")[0])
+    result = desk.session.execute(desk.session.split("CALL sets_then_error()")[0])
     with pytest.raises(ServerError, match="at the end"), result:
         assert result.take_set() == [(1,)]
         assert result.next_set()
@@ -158,11 +158,11 @@ def test_an_error_between_sets_comes_after_the_sets_before_it(desk):
 
 
 def test_an_agent_is_given_all_sets_and_what_changes_runs_to_its_end(desk):
-    (statement,) = desk.gate.split("CALL sets_three()")
-    answer = answer_of(desk.gate.execute(statement), 200)
+    (statement,) = desk.session.split("CALL sets_three()")
+    answer = answer_of(desk.session.execute(statement), 200)
     assert (answer["columns"], answer["rows"], answer["row_count"]) == (["a", "b"], [[1, "x"], [2, None]], 3)
     assert answer["further_sets"] == [{"columns": ["none"], "rows": []}, {"columns": ["price"], "rows": [["1.50"]]}]
-    answer = answer_of(desk.gate.execute(statement), 1)
+    answer = answer_of(desk.session.execute(statement), 1)
     assert answer["truncated"] and answer["row_count"] == 1
     assert desk.records("outcome")[-1]["outcome"] == "done"
 
@@ -175,7 +175,7 @@ def test_python_holds_all_sets(stocked, tmp_path):
     door = Door(person=program.person, cluster="shop", face="python", confirmer=Answering())
     with contextlib.ExitStack() as stack:
         session = stack.enter_context(program.open(door))
-        line = PythonSession(session.gate, session.rules, screen_of(io.StringIO(), told, {}))
+        line = PythonSession(session.session, session.rules, screen_of(io.StringIO(), told, {}))
         stack.enter_context(line.at_work())
         names = names_for(line)
         stack.enter_context(names["elevate"](reason="incident 7", ticket="OPS-7"))

@@ -90,14 +90,14 @@ def test_only_reads_by_a_unique_key_are_estimated_once(cluster, tmp_path, text, 
     with seated(cluster, tmp_path) as desk:
         for number in (7, 8, 9):
             desk.run(text.format(number))
-        assert desk.gate.last().estimate.asked
-        assert desk.gate.last().estimate.recalled is recalled
+        assert desk.session.last().estimate.asked
+        assert desk.session.last().estimate.recalled is recalled
 
 
 def test_nothing_stays_open_after_a_read_whose_end_nobody_waited_for(cluster, tmp_path):
     with seated(cluster, tmp_path) as desk:
         desk.run("SELECT id, status FROM orders WHERE id = 7")
-        node = next(each for each in cluster.nodes if each.name == desk.gate.status().node)
+        node = next(each for each in cluster.nodes if each.name == desk.session.status().node)
         with cluster.dba_connect(node) as dba, dba.cursor() as cursor:
             wait_for(lambda: _transactions_of(cursor, "console_read") == 0)
         # And it is the same connection that goes on.
@@ -116,8 +116,8 @@ def _transactions_of(cursor, account):
 def test_a_connection_that_is_lost_between_two_reads_is_opened_again(cluster, tmp_path):
     with seated(cluster, tmp_path) as desk:
         desk.run("SELECT id FROM orders WHERE id = 7")
-        connection = next(iter(desk.gate._nodes._parked.values()))
-        node = next(each for each in cluster.nodes if each.name == desk.gate.status().node)
+        connection = next(iter(desk.session._nodes._parked.values()))
+        node = next(each for each in cluster.nodes if each.name == desk.session.status().node)
         with cluster.dba_connect(node) as dba, dba.cursor() as cursor:
             cursor.execute(f"KILL {connection._link.wire.thread}")
         wait_for(lambda: connection.broken)
@@ -131,7 +131,7 @@ def test_warnings_of_a_read_are_still_told(cluster, tmp_path):
         (warning,) = shown.warnings
         assert "1292" in warning
         assert "7x" in warning
-        connection = next(iter(desk.gate._nodes._parked.values()))
+        connection = next(iter(desk.session._nodes._parked.values()))
         assert connection._link.wire.rows("SELECT 1") == [(1,)]
 
 
@@ -139,11 +139,11 @@ def test_a_server_that_takes_one_question_at_a_time_is_asked_so(cluster, tmp_pat
     """As Aurora is."""
     with seated(cluster, tmp_path) as desk:
         desk.run("SELECT id FROM orders WHERE id = 7")
-        for connection in desk.gate._nodes._parked.values():
+        for connection in desk.session._nodes._parked.values():
             connection._link.wire.takes_several = False
         for text in ("SELECT id FROM orders WHERE id = 8", "SELECT id FROM orders WHERE id < 9", "SELECT SLEEP(0)"):
-            (statement,) = desk.gate.split(text)
-            desk.gate.consider(statement)
+            (statement,) = desk.session.split(text)
+            desk.session.consider(statement)
         assert desk.run("SELECT id FROM orders WHERE id < 4").table == [(1,), (2,), (3,)]
         assert desk.error_of("SELECT nothing FROM orders WHERE id = 8").number == 1054
         assert desk.run("SELECT id FROM orders WHERE id = 8").table == [(8,)]
@@ -159,9 +159,9 @@ def test_a_server_that_takes_one_question_at_a_time_is_asked_so(cluster, tmp_pat
 def test_what_was_read_back_with_a_plan_counts_only_while_nothing_else_was_asked(cluster, tmp_path, between):
     with seated(cluster, tmp_path) as desk:
         desk.run("SELECT 1")
-        (statement,) = desk.gate.split("SELECT id FROM orders WHERE id < 7")
-        considered = desk.gate.consider(statement)
-        connection = desk.gate._nodes.connect(considered.node, Account.READ)
+        (statement,) = desk.session.split("SELECT id FROM orders WHERE id < 7")
+        considered = desk.session.consider(statement)
+        connection = desk.session._nodes.connect(considered.node, Account.READ)
         connection.estimate(statement)
         assert connection._ready is not None
         assert not connection.in_transaction
@@ -175,14 +175,14 @@ def test_what_was_read_back_with_a_plan_counts_only_while_nothing_else_was_asked
 def test_the_transaction_that_stands_by_is_over_before_anything_else(cluster, tmp_path):
     with seated(cluster, tmp_path) as desk:
         desk.run("SELECT 1")
-        (statement,) = desk.gate.split("SELECT id FROM orders WHERE id < 7")
-        desk.gate.consider(statement)
+        (statement,) = desk.session.split("SELECT id FROM orders WHERE id < 7")
+        desk.session.consider(statement)
         # What opens one of its own, sets something or changes the schema is not part of it.
         desk.run("START TRANSACTION READ ONLY")
         assert desk.run("SELECT id FROM orders WHERE id = 8").table == [(8,)]
-        desk.gate.consider(statement)
+        desk.session.consider(statement)
         assert desk.run("SELECT id FROM orders WHERE id = 9").table == [(9,)]
         desk.run("COMMIT")
-        desk.gate.consider(statement)
+        desk.session.consider(statement)
         desk.run("USE shop")
         assert desk.run("SELECT id FROM orders WHERE id < 3").table == [(1,), (2,)]

@@ -65,7 +65,7 @@ def waited(lines, before):
 def test_the_first_answer_of_one_command_waits_twelve_times(cluster, lines, tmp_path):
     nodes = {name: proxy.address for name, proxy in lines.items()}
     with seated(cluster, tmp_path, nodes=nodes) as desk:
-        desk.gate.topology()
+        desk.session.topology()
     made = {name: len(proxy.lines) for name, proxy in lines.items()}
     command = [sys.executable, "-m", "safeconsole", "--config", str(tmp_path / "config.toml"), "sql", "shop"]
     text = "SELECT id FROM orders WHERE id = 7"
@@ -119,13 +119,13 @@ def test_another_schema_costs_one_round_trip_beside_the_statement(cluster, lines
         counted = {}
         for schema in ("information_schema", "shop"):
             before, made = trips(lines), connections(lines)
-            desk.gate.use_schema(schema)
+            desk.session.use_schema(schema)
             assert desk.run("SELECT LOWER(DATABASE())").table == [(schema,)]
             counted[f"to {schema}, and a statement there"] = waited(lines, before)
             assert connections(lines) == made
         desk.run("SET @mine = 7")
         before, made = trips(lines), connections(lines)
-        desk.gate.use_schema("information_schema")
+        desk.session.use_schema("information_schema")
         # What was on the connection went along.
         assert desk.run("SELECT @mine, LOWER(DATABASE())").table == [(7, "information_schema")]
         counted["with a variable"] = waited(lines, before)
@@ -142,7 +142,7 @@ def test_an_elevation_waits_for_little_more_than_its_connection(cluster, lines, 
         desk.run("SELECT 1")
         counted = {}
         before = trips(lines)
-        desk.gate.elevate(reason="incident 7")
+        desk.session.elevate(reason="incident 7")
         counted["the elevation"] = in_a_row(lines, before)
         for name, text in (
             ("the first change", "UPDATE orders SET status = status WHERE id = 7"),
@@ -156,7 +156,7 @@ def test_an_elevation_waits_for_little_more_than_its_connection(cluster, lines, 
             desk.run(text)
             counted[name] = in_a_row(lines, before)
         made, before = connections(lines), trips(lines)
-        desk.gate.use_schema("shop")
+        desk.session.use_schema("shop")
         desk.run("UPDATE orders SET status = status WHERE id = 8")
         counted["a change after \\u"] = in_a_row(lines, before)
         # The elevated connection is taken along.
@@ -167,9 +167,9 @@ def test_an_elevation_waits_for_little_more_than_its_connection(cluster, lines, 
 
 def test_a_node_is_measured_again_in_one_round_trip(cluster, lines, tmp_path):
     with seated(cluster, tmp_path, nodes={name: proxy.address for name, proxy in lines.items()}) as desk:
-        desk.gate.topology()
+        desk.session.topology()
         before = trips(lines)
-        desk.gate.topology()
+        desk.session.topology()
         assert waited(lines, before) == 1
 
 
@@ -178,7 +178,7 @@ def test_a_middleman_that_takes_one_question_at_a_time_is_found_out_and_told(clu
     proxies = {node.name: DelayingProxy(node.host, node.port, one_at_a_time=True) for node in cluster.nodes}
     try:
         with seated(cluster, tmp_path, nodes={name: proxy.address for name, proxy in proxies.items()}) as desk:
-            assert all(reading.one_at_a_time for reading in desk.gate.topology())
+            assert all(reading.one_at_a_time for reading in desk.session.topology())
             for _ in range(2):
                 assert desk.run("SELECT id FROM orders WHERE id = 7").table == [(7,)]
                 assert desk.run("SELECT COUNT(*) FROM orders WHERE id < 4").table == [(3,)]
@@ -188,11 +188,11 @@ def test_a_middleman_that_takes_one_question_at_a_time_is_found_out_and_told(clu
             assert desk.run("UPDATE orders SET status = status WHERE id = 7").ended.changed_rows == 0
             # Once it is known, no further connection is lost over it.
             made = {name: len(proxy.lines) for name, proxy in proxies.items()}
-            desk.gate.use_schema("shop")
+            desk.session.use_schema("shop")
             assert desk.run("SELECT id FROM orders WHERE id = 9").table == [(9,)]
             assert sum(len(proxy.lines) - made[name] for name, proxy in proxies.items()) <= 1
             rules = rules_of(DIALECTS[Flavour(cluster.flavour)], 0, "")
-            told = examine(Asker(gate=desk.gate, rules=lambda: rules), ClusterSettings(nodes=()))
+            told = examine(Asker(session=desk.session, rules=lambda: rules), ClusterSettings(nodes=()))
             assert "asked alone" in next(check.detail for check in told if check.what == "round trips")
     finally:
         for proxy in proxies.values():

@@ -26,8 +26,8 @@ def desk(cluster, tmp_path):
     ],
 )
 def test_a_change_is_shown_with_the_rows_it_would_look_at(desk, change, rows, whole):
-    (statement,) = desk.gate.split(change)
-    estimate = desk.gate.consider(statement).estimate
+    (statement,) = desk.session.split(change)
+    estimate = desk.session.consider(statement).estimate
     assert estimate.asked
     assert rows[0] <= estimate.rows <= rows[1]
     assert len(estimate.full_scans) == whole
@@ -40,7 +40,7 @@ def test_asking_changes_nothing_and_runs_nothing(cluster, desk):
         "UPDATE orders SET total = 0 WHERE SLEEP(5) = 0",
         "DELETE FROM orders WHERE id = (SELECT x FROM (SELECT SUM(a.id) x FROM orders a, orders b, orders c) y)",
     ):
-        (statement,) = desk.gate.split(change)
-        considered = desk.gate.consider(statement)
+        (statement,) = desk.session.split(change)
+        considered = desk.session.consider(statement)
         assert considered.decision.verdict.word == "elevate"
     assert desk.run("SELECT COUNT(*), SUM(total) FROM orders").table == before

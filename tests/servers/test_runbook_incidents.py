@@ -180,7 +180,7 @@ def crowded(request, tmp_path):
 def test_a_full_disk(crowded, tmp_path):
     cluster, place = crowded
     with console_on(cluster, tmp_path / "before") as console:
-        console.desk.gate.topology()
+        console.desk.session.topology()
     with applications(cluster, user=APP) as apps:
         writes = apps.connect()
         with writes.cursor() as cursor:

@@ -68,8 +68,8 @@ def test_reads_run_under_a_global_sql_mode_that_quotes_names_doubly(set_globally
 def test_a_literal_does_not_change_what_the_plan_says(mariadb_cluster, tmp_path):
     with seated(mariadb_cluster, tmp_path / "desk", justification=None) as desk:
         for literal in LITERALS:
-            (statement,) = desk.gate.split(f"SELECT * FROM orders WHERE status <> {literal}")
-            considered = desk.gate.consider(statement)
+            (statement,) = desk.session.split(f"SELECT * FROM orders WHERE status <> {literal}")
+            considered = desk.session.consider(statement)
             assert (considered.estimate.full_scans, considered.estimate.keyed) == (("orders",), False)
             assert considered.estimate.rows > 1000
 

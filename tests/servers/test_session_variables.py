@@ -74,11 +74,11 @@ def test_global_values_make_no_answer_short_no_read_lock_and_no_word_untrue(priv
 def no_answer_is_short(cluster, tmp_path):
     with seated(cluster, tmp_path / "reader") as desk:
         assert len(desk.run("SELECT id FROM orders").table) == 5_000
-        assert desk.gate.last().estimate.hazards == ()
-        assert desk.gate.last().estimate.rows > 0
+        assert desk.session.last().estimate.hazards == ()
+        assert desk.session.last().estimate.rows > 0
         # In another language this would not be known to be a plain refusal.
         assert "SELECT command denied" in desk.error_of("SELECT dearth FROM mysql.user").message
-        assert not desk.gate.last().estimate.disagrees
+        assert not desk.session.last().estimate.disagrees
         assert desk.run(SORTED).table == [("7",), ("8",), ("9",)]
         if cluster.flavour == "mariadb":
             assert len(desk.run("SELECT id FROM kept").table) == 2
@@ -90,7 +90,7 @@ def constraints_hold(cluster, tmp_path):
         assert isinstance(desk.error_of("INSERT INTO children (parent) VALUES (7)"), ServerError)
         assert isinstance(desk.error_of("INSERT INTO children (much) VALUES (9)"), ServerError)
     with seated(cluster, tmp_path / "window", justification=None) as desk:
-        desk.gate.elevate(reason="incident 7")
+        desk.session.elevate(reason="incident 7")
         desk.run("BEGIN")
         desk.run("INSERT INTO children (much) VALUES (2)")
         assert desk.run("SELECT id FROM children WHERE id IS NULL").table == []
@@ -98,19 +98,19 @@ def constraints_hold(cluster, tmp_path):
 
 def a_commit_ends_its_transaction(cluster, tmp_path):
     with seated(cluster, tmp_path / "committer", justification=None) as desk:
-        desk.gate.elevate(reason="incident 7")
+        desk.session.elevate(reason="incident 7")
         desk.run("BEGIN")
         desk.run("UPDATE orders SET status = 'kept' WHERE id = 31")
         desk.run("COMMIT")
-        assert desk.gate.status().transaction is None
-        assert [line.split(":")[0] for line in desk.gate.take_told()] == [
+        assert desk.session.status().transaction is None
+        assert [line.split(":")[0] for line in desk.session.take_told()] == [
             "the transaction on primary (elevated) is committed"
         ]
         desk.run("BEGIN")
         desk.run("UPDATE orders SET status = 'undone' WHERE id = 31")
         desk.run("ROLLBACK")
         desk.run("UPDATE orders SET total = 7 WHERE id = 31")
-        assert desk.gate.status().transaction is None
+        assert desk.session.status().transaction is None
     assert told(cluster, "SELECT status, total FROM shop.orders WHERE id = 31") == (("kept", 7),)
 
 
@@ -127,7 +127,7 @@ def a_plan_without_its_note_is_no_plan(cluster, tmp_path):
         told(cluster, "SET GLOBAL max_error_count = 0", node)
     with seated(cluster, tmp_path / "planner") as desk:
         desk.run("SELECT id FROM orders LIMIT 1")
-        assert [hazard.id for hazard in desk.gate.last().estimate.hazards] == ["unreadable-plan"]
+        assert [hazard.id for hazard in desk.session.last().estimate.hazards] == ["unreadable-plan"]
 
 
 @pytest.mark.parametrize("isolation", ["READ-COMMITTED", "READ-UNCOMMITTED"])
@@ -182,15 +182,15 @@ def test_what_a_text_asks_for_under_its_limit_is_held_and_recorded(cluster, tmp_
         desk.run("SET NAMES utf8mb4; SET autocommit = 1; SET SESSION TRANSACTION READ ONLY; SET sql_auto_is_null = 0")
         shown = desk.run(f"SET SESSION {name} = {2 * units}; SELECT 1 FROM orders LIMIT 1")
         assert shown.table == [(1,)]
-        assert in_force() == desk.gate.limits.run_seconds == 2
+        assert in_force() == desk.session.limits.run_seconds == 2
         assert [
             record["detail"] for record in desk.records("notice") if "session from here on" in record["detail"]
         ] == ["run_seconds is 2 for the session from here on, on every connection"]
         assert isinstance(desk.error_of(f"SET SESSION {name} = {3 * units}"), DeniedError)
         assert isinstance(desk.error_of(f"SET SESSION {name} = 0"), DeniedError)
-        desk.gate.use("primary")
+        desk.session.use("primary")
         assert in_force() == 2
-        desk.gate.tighten("run_seconds", 20)
+        desk.session.tighten("run_seconds", 20)
         # On the primary the policy holds reads to 10 s, whatever the session has.
         assert isinstance(desk.error_of("SELECT /*+ MAX_EXECUTION_TIME(15000) */ 1"), DeniedError)
         assert in_force() == 10
@@ -202,7 +202,7 @@ def test_a_setting_for_one_statement_holds_for_it_alone(mariadb_cluster, tmp_pat
         assert [float(value) for (value,) in desk.run(one.format(1)).table] == [1]
         assert isinstance(desk.error_of(one.format(11)), DeniedError)
         assert isinstance(desk.error_of(one.format(0)), DeniedError)
-        assert desk.gate.limits.run_seconds == 30
+        assert desk.session.limits.run_seconds == 30
 
 
 def test_a_hint_that_the_server_ignores_is_told(cluster, tmp_path):
@@ -219,8 +219,8 @@ def test_a_query_is_planned_whatever_it_sets_beside(cluster, tmp_path):
         texts.append(f"SET STATEMENT max_statement_time = 1 FOR SELECT {crossed}")
     with seated(cluster, tmp_path / "desk", justification=None, to="primary") as desk:
         for text in texts:
-            (statement,) = desk.gate.split(text)
-            considered = desk.gate.check(statement)
+            (statement,) = desk.session.split(text)
+            considered = desk.session.check(statement)
             assert (considered.decision.verdict.word, considered.estimate.rows > 10**9) == ("confirm", True), text
 
 
@@ -236,7 +236,7 @@ def test_what_asks_for_the_statement_before_is_said_to_tell_nothing_of_it(cluste
 def test_the_last_inserted_id_is_told_inside_its_transaction_and_said_to_be_elsewhere_outside(cluster, tmp_path):
     with seated(cluster, tmp_path / "desk", justification=None) as desk:
         assert any("LAST_INSERT_ID() is known where" in note for note in desk.run("SELECT LAST_INSERT_ID()").notes)
-        desk.gate.elevate(reason="incident 7")
+        desk.session.elevate(reason="incident 7")
         desk.run("BEGIN")
         desk.run("INSERT INTO orders (customer_id, status, total, created_at) VALUES (1, 'asked', 1, NOW())")
         shown = desk.run("SELECT LAST_INSERT_ID()")

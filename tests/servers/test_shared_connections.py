@@ -61,7 +61,7 @@ def test_many_consoles_of_a_process_hold_no_more(private_cluster, tmp_path, flav
         for thread in threads:
             thread.join(SOON_SECONDS)
         for desk in desks:
-            desk.gate.close()
+            desk.session.close()
         wait_for(lambda: held(cluster).get("replica-1", 0) <= MOST_PARKED + 1)
 
 
@@ -152,7 +152,7 @@ def test_one_that_is_not_whole_is_closed_instead(engine):
 
 def test_a_transaction_and_a_variable_stay_with_their_session(cluster, tmp_path):
     with seated(cluster, tmp_path) as desk, joined(desk, to="replica-1") as other:
-        desk.gate.use("replica-1")
+        desk.session.use("replica-1")
         desk.run("SET @mine = 41")
         other.run("SET @mine = 7")
         assert desk.run("SELECT @mine + 1").table == [(42,)]
@@ -201,7 +201,7 @@ def test_a_server_that_stops_holds_up_nobody_elsewhere_and_is_told_as_it_is(priv
         os.kill(stopped.pid, signal.SIGSTOP)
         try:
             for desk in elsewhere:
-                desk.gate.tighten("run_seconds", 0.5)
+                desk.session.tighten("run_seconds", 0.5)
                 error = desk.error_of("SELECT SLEEP(40)")
                 assert (type(error), error.ceiling) == (StoppedError, "run_seconds")
                 assert error.verified in ("killed", "already over")
@@ -219,7 +219,7 @@ def test_a_server_that_stops_holds_up_nobody_elsewhere_and_is_told_as_it_is(priv
         finally:
             os.kill(stopped.pid, signal.SIGCONT)
         for desk in (first, *elsewhere):
-            desk.gate.tighten("run_seconds", 10)
+            desk.session.tighten("run_seconds", 10)
             waited, _, shown = desk.seconds_until("SELECT 1", at_most=2 * SOON_SECONDS)
             assert shown.table == [(1,)]
         wait_for(lambda: not threads_running(cluster, stopped, "held_up"), at_most=2 * SOON_SECONDS)

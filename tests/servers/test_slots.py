@@ -38,8 +38,8 @@ def sit_down(cluster, tmp_path):
 def ask(desk, text):
     """Run one statement and return what was shown."""
     shown = Shown()
-    (statement,) = desk.gate.split(text)
-    shown.run(desk.gate, statement)
+    (statement,) = desk.session.split(text)
+    shown.run(desk.session, statement)
     return shown
 
 
@@ -80,7 +80,7 @@ def test_consoles_that_know_nothing_of_each_other_take_turns(cluster, sit_down):
 def test_who_waited_long_enough_is_told_who_is_in_the_way(cluster, sit_down):
     first, second = (sit_down(name, at_once=1, wait_seconds=1) for name in ("first", "second"))
     running = threading.Thread(target=lambda: first.error_of(LONG))
-    first.gate.tighten("run_seconds", 5)
+    first.session.tighten("run_seconds", 5)
     running.start()
     wait_for(lambda: threads_running(cluster, cluster.replicas[1], "JOIN orders slots"))
     with pytest.raises(NoFitNodeError, match="already runs 1 heavy statement") as caught:
@@ -89,7 +89,7 @@ def test_who_waited_long_enough_is_told_who_is_in_the_way(cluster, sit_down):
     assert threads_running(cluster, cluster.replicas[1], "JOIN orders slots") == 1
     running.join()
     # The slot of a statement that was stopped is free again.
-    second.gate.tighten("run_seconds", 0.5)
+    second.session.tighten("run_seconds", 0.5)
     assert second.error_of(LONG).ceiling == "run_seconds"
 
 
@@ -132,5 +132,5 @@ def test_nobody_takes_or_frees_a_slot_by_hand(sit_down, text):
 
 def test_a_lock_of_ones_own_can_still_be_had(sit_down):
     desk = sit_down("desk")
-    desk.gate.use("primary")
+    desk.session.use("primary")
     assert ask(desk, "SELECT GET_LOCK('mine', 0), RELEASE_LOCK('mine')").table == [(1, 1)]

@@ -71,8 +71,8 @@ def desk(cluster, tmp_path):
 @pytest.mark.parametrize("splice", Splice)
 def test_a_spliced_answer_is_the_servers_own_byte_for_byte(desk, direct, splice):
     for text in ASKED:
-        (statement,) = desk.gate.split(text)
-        with desk.gate.execute(statement, splice=splice) as result:
+        (statement,) = desk.session.split(text)
+        with desk.session.execute(statement, splice=splice) as result:
             got = result.head + b"".join(batch.data for batch in result)
         theirs = direct.answer(text, prepared=splice is Splice.BINARY)
         # The end of the definitions says whether a transaction is open: there is one around every read here.
@@ -83,27 +83,27 @@ def test_a_spliced_answer_is_the_servers_own_byte_for_byte(desk, direct, splice)
 
 def test_a_row_of_several_packets_keeps_their_numbers(desk, direct):
     text = "SELECT REPEAT('x', 17000000) AS longest, 1 AS one UNION ALL SELECT 'y', 2"
-    desk.gate.tighten("fetched_bytes", 40_000_000)
-    (statement,) = desk.gate.split(text)
-    with desk.gate.execute(statement, splice=Splice.TEXT) as result:
+    desk.session.tighten("fetched_bytes", 40_000_000)
+    (statement,) = desk.session.split(text)
+    with desk.session.execute(statement, splice=Splice.TEXT) as result:
         got = b"".join(batch.data for batch in result)
     assert got == direct.answer(text, prepared=False)[len(result.head) :]
 
 
 def test_the_ok_of_a_change_is_handed_on(desk):
-    desk.gate.use("")
-    (statement,) = desk.gate.split("UPDATE orders SET status = 'spliced' WHERE id = 3")
-    with desk.gate.execute(statement, splice=Splice.BINARY) as result:
+    desk.session.use("")
+    (statement,) = desk.session.split("UPDATE orders SET status = 'spliced' WHERE id = 3")
+    with desk.session.execute(statement, splice=Splice.BINARY) as result:
         assert list(result) == []
     assert (result.head[0], result.head[1]) == (0, 1)
     assert b"Rows matched: 1" in result.head
 
 
 def test_a_row_limit_holds_for_packets(desk):
-    desk.gate.tighten("fetched_rows", 10)
-    (statement,) = desk.gate.split("SELECT id FROM orders ORDER BY id")
+    desk.session.tighten("fetched_rows", 10)
+    (statement,) = desk.session.split("SELECT id FROM orders ORDER BY id")
     found = []
-    with pytest.raises(StoppedError) as raised, desk.gate.execute(statement, splice=Splice.TEXT) as result:
+    with pytest.raises(StoppedError) as raised, desk.session.execute(statement, splice=Splice.TEXT) as result:
         for batch in result:
             found.append((batch.rows, batch.packets, bytes(batch.data)))
     (rows, packets, data), *others = found
@@ -118,7 +118,7 @@ def test_a_row_limit_holds_for_packets(desk):
 def test_an_interrupt_stops_one_statement_and_the_session_goes_on(desk):
     import threading
 
-    timer = threading.Timer(0.5, desk.gate.interrupt)
+    timer = threading.Timer(0.5, desk.session.interrupt)
     timer.start()
     error = desk.error_of("SELECT SLEEP(20)")
     timer.join()

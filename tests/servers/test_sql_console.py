@@ -27,11 +27,11 @@ def typed(cluster, tmp_path):
             streams = Streams(data=data, messages=messages, environ={}, ask=input)
             services = Services(
                 rules=lambda: LexicalRules(dialect=DIALECTS[flavour]),
-                preview=lambda statement: desk.gate.preview(statement).decision,
+                preview=lambda statement: desk.session.preview(statement).decision,
             )
             keys.send_text(text + "\x04")
             terminal = Terminal(keys=keys, drawing=DummyOutput(), streams=streams)
-            run_console(desk.gate, services=services, terminal=terminal)
+            run_console(desk.session, services=services, terminal=terminal)
         return data.getvalue(), messages.getvalue()
 
     return type_text

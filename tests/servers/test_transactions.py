@@ -47,7 +47,7 @@ def seconds_until_free(cluster, node=None):
 def desk(cluster, tmp_path):
     """Somebody with a window open."""
     with seated(cluster, tmp_path / "desk", justification=None, transactions={"write_idle_seconds": 120}) as seat:
-        seat.gate.elevate(reason="incident 7")
+        seat.session.elevate(reason="incident 7")
         yield seat
 
 
@@ -55,7 +55,7 @@ def desk(cluster, tmp_path):
 def hasty_desk(cluster, tmp_path):
     """Somebody with a window open, on a policy that lets transactions stand idle for 3 s."""
     with seated(cluster, tmp_path / "hasty", justification=None, transactions={"write_idle_seconds": 3}) as seat:
-        seat.gate.elevate(reason="incident 7")
+        seat.session.elevate(reason="incident 7")
         yield seat
 
 
@@ -65,10 +65,10 @@ def test_a_commit_keeps_it_and_others_see_nothing_before(cluster, desk):
         desk.run(text)
     assert status_of(cluster) == before
     assert desk.run(LOOK).table == [("kept",)]
-    assert desk.gate.status().transaction.changed_rows == 1
+    assert desk.session.status().transaction.changed_rows == 1
     desk.run("COMMIT")
     assert status_of(cluster) == "kept"
-    assert "is committed: 2 statements, 1 row changed" in desk.gate.take_told()[0]
+    assert "is committed: 2 statements, 1 row changed" in desk.session.take_told()[0]
     intents = desk.records("intent")
     assert {(intent["node"], intent["account"]) for intent in intents} == {("primary", "elevated")}
 
@@ -97,13 +97,13 @@ def test_one_that_stands_idle_is_rolled_back_while_nobody_types(cluster, hasty_d
     hasty_desk.run("BEGIN")
     hasty_desk.run(CHANGE.format(what="idle"))
     # What a prompt does every second.
-    wait_for(lambda: hasty_desk.gate.status().transaction is None)
-    assert "it was idle for too long" in hasty_desk.gate.take_told()[0]
+    wait_for(lambda: hasty_desk.session.status().transaction is None)
+    assert "it was idle for too long" in hasty_desk.session.take_told()[0]
     assert seconds_until_free(cluster) < SOON_SECONDS
     assert status_of(cluster) == before
     with pytest.raises(DeniedError, match="nothing was sent"):
         hasty_desk.run("COMMIT")
-    assert hasty_desk.gate.status().elevated_seconds > 0
+    assert hasty_desk.session.status().elevated_seconds > 0
 
 
 def test_what_the_server_ends_is_told_as_that(cluster, hasty_desk):
@@ -117,7 +117,7 @@ def test_what_the_server_ends_is_told_as_that(cluster, hasty_desk):
     assert status_of(cluster) == before
     with pytest.raises(NotSentError):
         hasty_desk.run(CHANGE.format(what="on and on"))
-    (line,) = hasty_desk.gate.take_told()
+    (line,) = hasty_desk.session.take_told()
     assert "was rolled back" in line
     assert status_of(cluster) == before
 
@@ -128,10 +128,10 @@ def test_it_ends_with_the_elevation_and_with_the_session(cluster, desk, how):
     desk.run("BEGIN")
     desk.run(CHANGE.format(what="undone"))
     if how == "leave":
-        line, *_ = desk.gate.close()
+        line, *_ = desk.session.close()
     else:
-        desk.gate.stand_down()
-        (line,) = desk.gate.take_told()
+        desk.session.stand_down()
+        (line,) = desk.session.take_told()
     assert "was rolled back" in line
     assert seconds_until_free(cluster) < SOON_SECONDS
     assert status_of(cluster) == before
@@ -141,10 +141,10 @@ def test_a_statement_at_its_limit_takes_it_along(cluster, desk):
     before = status_of(cluster)
     desk.run("BEGIN")
     desk.run(CHANGE.format(what="first"))
-    desk.gate.tighten("run_seconds", 0.5)
+    desk.session.tighten("run_seconds", 0.5)
     with pytest.raises(StoppedError):
         desk.run("UPDATE orders SET status = IF(SLEEP(0.02) = 0, 'slow', status) WHERE id BETWEEN 200 AND 400")
-    assert "a statement of it was stopped" in desk.gate.take_told()[0]
+    assert "a statement of it was stopped" in desk.session.take_told()[0]
     assert seconds_until_free(cluster) < SOON_SECONDS
     assert status_of(cluster) == before
 
@@ -165,20 +165,20 @@ def test_two_consoles_hold_each_other_up_no_longer_than_their_limits(cluster, de
     desk.run("BEGIN")
     desk.run(CHANGE.format(what="one"))
     with seated(cluster, tmp_path / "other", justification=None) as other:
-        other.gate.elevate(reason="incident 8")
-        other.gate.tighten("lock_wait_seconds", 1)
+        other.session.elevate(reason="incident 8")
+        other.session.tighten("lock_wait_seconds", 1)
         other.run("BEGIN")
         with pytest.raises(StoppedError) as caught:
             other.run(CHANGE.format(what="two"))
         assert caught.value.ceiling == "lock_wait_seconds"
-        assert "a statement of it was stopped" in other.gate.take_told()[0]
+        assert "a statement of it was stopped" in other.session.take_told()[0]
     desk.run("ROLLBACK")
     assert status_of(cluster) == before
 
 
 def test_of_two_consoles_in_a_deadlock_one_is_told_that_all_of_its_own_is_undone(cluster, desk, tmp_path):
     with seated(cluster, tmp_path / "other", justification=None) as other:
-        other.gate.elevate(reason="incident 8")
+        other.session.elevate(reason="incident 8")
         for seat, row in ((desk, 41), (other, 42)):
             seat.run("BEGIN")
             seat.run(f"UPDATE orders SET status = 'x' WHERE id = {row}")
@@ -197,8 +197,8 @@ def test_of_two_consoles_in_a_deadlock_one_is_told_that_all_of_its_own_is_undone
         crossing.join()
         ((loser, error),) = errors
         assert error.number == 1213
-        assert "the server ended it, as after a deadlock" in loser.gate.take_told()[0]
-        assert loser.gate.status().elevated_seconds > 0
+        assert "the server ended it, as after a deadlock" in loser.session.take_told()[0]
+        assert loser.session.status().elevated_seconds > 0
         winner = desk if loser is other else other
         winner.run("ROLLBACK")
 
@@ -212,7 +212,7 @@ from tests.harness.desk import seated
 cluster = SimpleNamespace(nodes=(), accounts={accounts!r})
 settings = {{"demo": {home!r}, "transactions": {{"write_idle_seconds": {idle}}}}}
 with seated(cluster, Path({directory!r}), nodes={nodes!r}, justification=None, **settings) as desk:
-    desk.gate.elevate(reason="incident 7")
+    desk.session.elevate(reason="incident 7")
     desk.run("BEGIN")
     desk.run({change!r})
     print("open", flush=True)
@@ -278,23 +278,23 @@ def breakable(request, private_cluster):
 def test_a_primary_that_dies_under_it_leaves_no_doubt_and_nothing(breakable, tmp_path):
     before = status_of(breakable)
     with seated(breakable, tmp_path / "desk", justification=None, connect_seconds=1.5) as desk:
-        desk.gate.elevate(reason="incident 7")
+        desk.session.elevate(reason="incident 7")
         desk.run("BEGIN")
         desk.run(CHANGE.format(what="lost"))
         kill(breakable.primary)
         error = desk.error_of("COMMIT")
         assert not isinstance(error, OutcomeUnknownError), error.message
         assert isinstance(error, NotSentError)
-        assert "COMMIT was never sent" in desk.gate.take_told()[0]
+        assert "COMMIT was never sent" in desk.session.take_told()[0]
         # A lost connection alone ends no window; another primary does, before anything is sent to it.
-        assert desk.gate.status().elevated_seconds > 0
+        assert desk.session.status().elevated_seconds > 0
         promote(breakable, breakable.replicas[0])
         # The promoted node is the primary from here on; the other replica follows it with a lag.
         assert status_of(breakable) == before
         assert isinstance(desk.error_of(CHANGE.format(what="lost")), NotSentError)
-        assert desk.gate.status().elevated_seconds == 0
+        assert desk.session.status().elevated_seconds == 0
         # Nothing goes on in what was lost.
-        desk.gate.elevate(reason="incident 7")
+        desk.session.elevate(reason="incident 7")
         with pytest.raises(DeniedError, match="nothing was sent: the transaction"):
             desk.run(CHANGE.format(what="lost"))
         desk.run("BEGIN")
@@ -306,11 +306,11 @@ def test_a_primary_that_dies_under_it_leaves_no_doubt_and_nothing(breakable, tmp
 def test_a_failover_under_it_undoes_it(breakable, tmp_path):
     before = status_of(breakable)
     with seated(breakable, tmp_path / "desk", justification=None) as desk:
-        desk.gate.elevate(reason="incident 7")
+        desk.session.elevate(reason="incident 7")
         desk.run("BEGIN")
         desk.run(CHANGE.format(what="lost"))
         promote(breakable, breakable.replicas[0])
         error = desk.error_of("COMMIT")
         assert isinstance(error, NotSentError)
-        assert "was rolled back" in desk.gate.take_told()[0]
+        assert "was rolled back" in desk.session.take_told()[0]
         assert status_of(breakable, breakable.replicas[0]) == before

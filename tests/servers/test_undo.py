@@ -56,8 +56,8 @@ def desk(cluster, tmp_path, monkeypatch):
 
 
 def change(desk, text):
-    (statement,) = desk.gate.split(text)
-    return Shown().run(desk.gate, statement, justification=JUSTIFICATION)
+    (statement,) = desk.session.split(text)
+    return Shown().run(desk.session, statement, justification=JUSTIFICATION)
 
 
 def undo(desk, tmp_path, *words):

@@ -150,7 +150,7 @@ def db(stocked, tmp_path):
         session = stack.enter_context(
             program.open(Door(person=program.person, cluster="shop", face="python", confirmer=NoTerminal()))
         )
-        line = PythonSession(session.gate, session.rules, screen_of(io.StringIO(), io.StringIO(), {}))
+        line = PythonSession(session.session, session.rules, screen_of(io.StringIO(), io.StringIO(), {}))
         stack.enter_context(line.at_work())
         yield names_for(line)["db"]
 

@@ -3,7 +3,7 @@ import atexit
 
 
 def late():
-    db._session._at_work = 1
+    db._python._at_work = 1
     try:
         db.sql("DELETE FROM orders")
     except BaseException as error:

@@ -2,5 +2,5 @@
 from safeconsole.sqltext.vocabulary import Account
 
 db.sql("SELECT 1")
-gate = db._session.gate
-gate._engine.connect(gate.last().node, Account.ELEVATED)
+session = db._python.session
+session._engine.connect(session.last().node, Account.ELEVATED)

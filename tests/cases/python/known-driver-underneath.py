@@ -2,7 +2,7 @@
 import sqlite3
 
 db.sql("SELECT 1")
-(connection, *_) = db._session.gate._nodes._parked.values()
+(connection, *_) = db._python.session._nodes._parked.values()
 try:
     connection._link.raw.execute("DELETE FROM orders")
 except sqlite3.DatabaseError as error:

@@ -2,5 +2,5 @@
 import sqlite3
 
 db.sql("SELECT 1")
-(path,) = {reading.identity.address for reading in db._session.gate.topology() if reading.role == "primary"}
+(path,) = {reading.identity.address for reading in db._python.session.topology() if reading.role == "primary"}
 sqlite3.connect(f"file:{path}?mode=rw", uri=True).execute("DELETE FROM orders")

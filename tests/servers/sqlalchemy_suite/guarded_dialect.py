@@ -41,7 +41,7 @@ def open_line():
     session = opened.enter_context(
         program.open(Door(person=program.person, cluster="shop", face="python", confirmer=Granting(), to="primary"))
     )
-    line = PythonSession(session.gate, session.rules, screen_of(io.StringIO(), io.StringIO(), {}))
+    line = PythonSession(session.session, session.rules, screen_of(io.StringIO(), io.StringIO(), {}))
     opened.enter_context(line.at_work())
     line.elevate(reason="SQLAlchemy's compliance suite", ticket="SUITE", window_seconds=3_600)
     return line
