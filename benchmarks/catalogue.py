@@ -6,8 +6,8 @@ What reading each object of the hazard catalogue opens, on a server with many ta
 
 Without a socket it starts a throw-away server of each flavour and fills it. With one it asks the server that is there,
 as its administrator: it runs FLUSH TABLES again and again, so not one that others use. It prints a line for each row
-whose class changed, and for each object that no row names; `--write` keeps what was measured beside the catalogue
-(`safeconsole/dialects/measured.py`). Exit code 1 when something changed.
+whose class changed, and for each object that no row names; `--write` keeps what was measured in `catalogue.tsv` beside
+this file. Exit code 1 when something changed.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ import pymysql
 from safeconsole.demo.servers import connect_root, start_cluster
 from safeconsole.dialects import DIALECTS
 from safeconsole.dialects.catalogue import SYSTEM_SCHEMAS
-from safeconsole.dialects.measured import MEASURED
 from safeconsole.mysql.recognising import version_of
 from safeconsole.sqltext.analysis import analyse
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.vocabulary import Flavour
 
-RECORD = Path(__file__).parents[1] / "safeconsole/dialects/measured.py"
+RECORD = Path(__file__).with_suffix(".tsv")
+"""A line for each object of a row and version: "flavour/row's id/object", the version, what was measured."""
+
 CAP_SECONDS, LATE = 0.05, 2.0
 """The cap under which a read runs a second time, and how often its time may pass until it counts as not stopped."""
 
@@ -37,6 +38,15 @@ ITS_OWN = 400
 """More opened than this is more than the server's own tables and views are made of."""
 
 _OPENED = "SHOW GLOBAL STATUS WHERE Variable_name IN ('Opened_tables', 'Opened_table_definitions')"
+
+
+def recorded():
+    """Return what was measured, by row's id and object, then by version; what opens was read from nothing."""
+    known = {}
+    for line in RECORD.read_text(encoding="utf-8").splitlines():
+        row, version, text = line.split("\t")
+        known.setdefault(row, {})[version] = text
+    return known
 
 
 class Crowded:
@@ -171,9 +181,9 @@ def before_of(known, version):
 
 def compare(server, told):
     """Print what changed since a version of the same release was measured; return how much did."""
-    count = 0
+    count, records = 0, recorded()
     for row, now in told.items():
-        known = MEASURED.get(f"{server.flavour}/{row}", {})
+        known = records.get(f"{server.flavour}/{row}", {})
         before = before_of(known, server.version)
         if "unlisted" in row and now.startswith("none"):
             continue
@@ -193,18 +203,18 @@ def compare(server, told):
 
 def write(records):
     """Keep what was measured, beside what other versions said."""
-    together = {row: dict(versions) for row, versions in MEASURED.items()}
+    together = recorded()
     for server, told in records:
         for row, text in told.items():
             if "unlisted" in row:
                 continue
             together.setdefault(f"{server.flavour}/{row}", {})[server.version] = f"{server.tables:,} tables: {text}"
-    head, body = RECORD.read_text(encoding="utf-8").split("MEASURED:")[0], []
-    for row, versions in sorted(together.items()):
-        ordered = sorted(versions.items(), key=lambda each: version_of(each[0]))
-        body += [f'    "{row}": {{', *(f'        "{version}": "{text}",' for version, text in ordered), "    },"]
-    text = head + "MEASURED: Mapping[str, Mapping[str, str]] = {\n" + "\n".join(body) + "\n}\n"
-    RECORD.write_text(text, encoding="utf-8")
+    lines = (
+        f"{row}\t{version}\t{text}\n"
+        for row, versions in sorted(together.items())
+        for version, text in sorted(versions.items(), key=lambda each: version_of(each[0]))
+    )
+    RECORD.write_text("".join(lines), encoding="utf-8")
 
 
 def fill(dba, tables):

@@ -2,12 +2,12 @@
 
 import pytest
 
-from benchmarks.catalogue import before_of, changed
+from benchmarks.catalogue import before_of, changed, recorded
 from safeconsole.dialects.mariadb import MARIADB
-from safeconsole.dialects.measured import MEASURED
 from safeconsole.dialects.mysql import MYSQL
 from safeconsole.sqltext.vocabulary import CostClass
 
+MEASURED = recorded()
 OPENING = {CostClass.OPENS_EVERY_TABLE, CostClass.LOADS_EVERY_TABLE_DEFINITION}
 # Met on no server at hand: of MySQL 5.7, and the row for whatever is in no other one.
 NEVER_MET = {"information-schema-unlisted", "innodb-files"}

@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks.catalogue import Crowded, compare, fill, measured
-from safeconsole.sqltext.vocabulary import CostClass
+from safeconsole.sqltext.vocabulary import CostClass, Flavour
 from safeconsole.demo.binaries import FLAVOURS
 from safeconsole.demo.servers import start_cluster
 from tests.servers.conftest import _require
@@ -62,3 +62,17 @@ def test_what_was_measured_on_many_tables_is_so_on_fewer(crowded, capsys):
     told = dict(measured(crowded, AGAIN))
     assert len(told) >= len(AGAIN)
     assert compare(crowded, told) == 0, capsys.readouterr().out
+
+
+def test_each_duality_view_is_opened_where_they_are_listed(crowded):
+    if crowded.flavour is not Flavour.MYSQL:
+        pytest.skip("MySQL has them")
+    for number in range(MANY):
+        view = f"many.v{number} AS SELECT JSON_DUALITY_OBJECT('_id': id) FROM many.t{number}"
+        crowded.cursor.execute(f"CREATE JSON DUALITY VIEW {view}")
+    text = "SELECT table_name FROM information_schema.json_duality_views"
+    assert crowded.opened_by(text) > MANY
+    assert crowded.costs(text) == {CostClass.OPENS_EVERY_TABLE}
+    of_one = f"{text} WHERE table_schema = 'many' AND table_name = 'v1'"
+    assert crowded.opened_by(of_one) < MANY
+    assert crowded.costs(of_one) == set()

@@ -1,0 +1,2 @@
+-- elevate | to: primary | flavours: mysql | effects: read | hazards: json-duality-views | why: opens each view, and the tables under it
+SELECT table_schema, table_name, root_table_name FROM information_schema.json_duality_views
