@@ -16,7 +16,7 @@ from sqlalchemy import BigInteger, Column, Engine, Insert, MetaData, String, Tab
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import NullPool, QueuePool
 
 from safeconsole.audit.sinks import Parcel, SinkError, kind_of
 from safeconsole.errors import ConfigurationError
@@ -67,7 +67,13 @@ class DatabaseSink:
 
 
 def open_database(
-    address: str, *, setting: str, secret_variable: str, environ: Mapping[str, str], example: str
+    address: str,
+    *,
+    setting: str,
+    secret_variable: str,
+    environ: Mapping[str, str],
+    example: str,
+    keeps: bool = False,
 ) -> tuple[Engine, URL]:
     """Return an engine for a configured SQLAlchemy URL, and the URL; it connects when it is used.
 
@@ -75,6 +81,7 @@ def open_database(
         setting: what names the address ("capacity.reports"), for messages.
         secret_variable: the environment variable whose value replaces `{secret}`, or "".
         example: an address of the kind.
+        keeps: keep connections open between uses.
 
     Raises:
         ConfigurationError: the secret is not set, or the address cannot be used.
@@ -85,6 +92,8 @@ def open_database(
     try:
         url = make_url(address.replace("{secret}", quote(secret, safe="")))
         require_proof(url, setting=setting)
+        if keeps:
+            return create_engine(url, poolclass=QueuePool, pool_pre_ping=True, hide_parameters=True), url
         return create_engine(url, poolclass=NullPool, hide_parameters=True), url
     except (ArgumentError, NoSuchModuleError, ImportError, ValueError) as error:
         # `from None`: the error may quote the address with its password.

@@ -7,13 +7,14 @@ import json
 import os
 import signal
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from safeconsole.cli.application import Application, Door
 from safeconsole.cli.root import CLUSTER
@@ -25,7 +26,9 @@ from safeconsole.sqltext.vocabulary import Role
 if TYPE_CHECKING:
     from safeconsole.config.identity import Person
     from safeconsole.gateway.client import AskedBeforehand, GatewaySession
+    from safeconsole.gateway.listening import Listener
     from safeconsole.gateway.metrics import Counts
+    from safeconsole.gateway.peers import Peers
     from safeconsole.gateway.serving import Gateway, ServedCluster
 
 
@@ -53,22 +56,57 @@ def gateway(app: Application, /, cluster: str, path: str, listen: str, **options
             f"--listen {listen} is beyond this computer, and TCP goes on in clear",
             instead="give --tls-cert and --tls-key, or listen on 127.0.0.1",
         )
+    with _listening(path, where, health) as doors:
+        _serve(app, cluster, tls, doors)
+
+
+class _Doors(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a gateway listens.
+
+    Attributes:
+        clients: where clients come.
+        health: where its page is asked for, or None.
+        said: their addresses, by option.
+    """
+
+    clients: tuple[Listener, ...]
+    health: Listener | None
+    said: Mapping[str, str]
+
+
+@contextmanager
+def _listening(path: str, where: tuple[str, int] | None, health: tuple[str, int] | None) -> Iterator[_Doors]:
+    """Bind the sockets. Raises ConfigurationError."""
+    from safeconsole.gateway.listening import bound_at, bound_on
+
+    bound: dict[str, Listener] = {}
+    try:
+        if path:
+            bound["socket"] = bound_at(str(Path(path).absolute()))
+        if where is not None:
+            bound["listen"] = bound_on(*where)
+        if health is not None:
+            bound["health"] = bound_on(*health, option="--health")
+        clients = tuple(each for name, each in bound.items() if name != "health")
+        said = {name: each.address for name, each in bound.items()}
+        yield _Doors(clients=clients, health=bound.get("health"), said=said)
+    finally:
+        for each in bound.values():
+            each.sock.close()
+        if "socket" in bound:
+            Path(bound["socket"].address).unlink(missing_ok=True)
+
+
+def _serve(app: Application, cluster: str, tls: ssl.SSLContext | None, doors: _Doors) -> None:
     from safeconsole.gateway.metrics import Counts, Prometheus
 
-    serving = _gateway_of(app, cluster, tls, Prometheus() if health is not None else Counts())
-    said: dict[str, str] = {}
-    if path:
-        said["socket"] = serving.listen_at(str(Path(path).absolute()))
-    if where is not None:
-        said["listen"] = serving.listen_on(*where)
-    with _health_page(serving, health, said), _end_signals() as until:
-        click.echo(json.dumps({**said, "cluster": cluster}))
+    serving = _gateway_of(app, cluster, tls, doors, Prometheus() if doors.health is not None else Counts())
+    with _health_page(serving, doors.health), _end_signals() as until:
+        click.echo(json.dumps({**doors.said, "cluster": cluster}))
         serving.serve(until)
-    if path:
-        Path(path).unlink(missing_ok=True)
 
 
-def _gateway_of(app: Application, cluster: str, tls: ssl.SSLContext | None, counts: Counts) -> Gateway:
+def _gateway_of(app: Application, cluster: str, tls: ssl.SSLContext | None, doors: _Doors, counts: Counts) -> Gateway:
     from safeconsole.cli.gateway_tables import own_tables
     from safeconsole.cli.token import open_tokens
     from safeconsole.gateway.client import GatewaySession
@@ -88,10 +126,24 @@ def _gateway_of(app: Application, cluster: str, tls: ssl.SSLContext | None, coun
         opened,
         open_tokens(app),
         settings,
+        listeners=doors.clients,
         tls=tls,
         tables=own_tables(app, cluster),
         counts=counts,
+        peers=_peers_of(app, cluster),
     )
+
+
+def _peers_of(app: Application, cluster: str) -> Peers | None:
+    """Return the other gateways of a cluster, where they share a database; this one's number is taken."""
+    settings = app.settings().gateway
+    if "://" not in settings.tokens:
+        return None
+    from safeconsole.gateway.peers import open_peers
+
+    peers = open_peers(settings, cluster, app.environ)
+    peers.begin()
+    return peers
 
 
 def _served_cluster(app: Application, cluster: str) -> ServedCluster:
@@ -111,14 +163,13 @@ def _served_cluster(app: Application, cluster: str) -> ServedCluster:
 
 
 @contextmanager
-def _health_page(serving: Gateway, address: tuple[str, int] | None, said: dict[str, str]) -> Iterator[None]:
-    if address is None:
+def _health_page(serving: Gateway, listener: Listener | None) -> Iterator[None]:
+    if listener is None:
         yield
         return
     from safeconsole.gateway.metrics import HealthPage
 
-    page = HealthPage(*address, serving.counts, lambda: "draining" if serving.is_draining else "")
-    said["health"] = page.address
+    page = HealthPage(listener.sock, serving.counts, lambda: "draining" if serving.is_draining else "")
     try:
         yield
     finally:

@@ -373,12 +373,11 @@ class ClientConnection:
         """Stop the running statement; the connection stays."""
         return self.session.interrupt() if self.working_since else "already over"
 
-    def end(self, why: str) -> None:
-        """End the connection and stop its statement."""
+    def end(self, why: str) -> str:
+        """End the connection and stop its statement; return what the process list says of that."""
         self._ending = why
         self.channel.shut()
-        if self.working_since:
-            self.session.stop()
+        return self.session.stop() if self.working_since else "already over"
 
 
 _QUIT, _CHANGE_USER = 0x01, 0x11

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -88,11 +89,12 @@ class HealthPage:
     """Serves health and metrics on a thread of its own.
 
     Args:
+        listening: bound; processes that serve together share it, and each answers for all.
         counts: whose page `/metrics` is.
         ready: why the gateway takes nobody in now, "" while it does.
     """
 
-    def __init__(self, host: str, port: int, counts: Counts, ready: Callable[[], str]) -> None:
+    def __init__(self, listening: socket.socket, counts: Counts, ready: Callable[[], str]) -> None:
         class _Health(BaseHTTPRequestHandler):
             timeout = 5
 
@@ -107,12 +109,10 @@ class HealthPage:
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the library's name)
                 """Say nothing: a page that is asked every second would fill the log."""
 
-        try:
-            self._server = ThreadingHTTPServer((host, port), _Health)
-        except OSError as error:
-            raise ConfigurationError(f"--health {host}:{port}: {(error.strerror or str(error)).lower()}") from error
+        self._server = ThreadingHTTPServer(listening.getsockname()[:2], _Health, bind_and_activate=False)
+        self._server.socket.close()
+        self._server.socket = listening
         self._server.daemon_threads = True
-        self.address = f"{host}:{self._server.server_address[1]}"
         threading.Thread(target=self._server.serve_forever, name="safeconsole-gateway-health", daemon=True).start()
 
     def close(self) -> None:

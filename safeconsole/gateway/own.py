@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Protocol
 
-from safeconsole.errors import ConfigurationError, RefusedError
+import msgspec
+
+from safeconsole.errors import ConfigurationError, RefusedError, SafeConsoleError
 from safeconsole.gateway.answering import OwnRows
 from safeconsole.gateway.client import ClientConnection
 from safeconsole.gateway.procedures import SCHEMA, OwnCall, Procedure, Question, carried_out
@@ -16,6 +19,10 @@ from safeconsole.gateway.tables import BIGINT, OWN_TABLES, VARCHAR, Tables, answ
 from safeconsole.policy.limits import LIMIT_NAMES
 from safeconsole.session.context import Justification
 
+if TYPE_CHECKING:
+    # SQLAlchemy is slow to import, and most gateways are alone.
+    from safeconsole.gateway.peers import PeerRequest, Peers
+
 _INFO_CHARACTERS = 100
 _PROCESS_COLUMNS = {
     "Id": BIGINT, "User": VARCHAR, "Host": VARCHAR, "db": VARCHAR, "Command": VARCHAR, "Time": BIGINT,
@@ -24,7 +31,10 @@ _PROCESS_COLUMNS = {
 
 
 class Clients(Protocol):
-    """The connections of a gateway."""
+    """The connections of a gateway, and the other processes that have some."""
+
+    @property
+    def peers(self) -> Peers | None: ...
 
     def of(self, person: str) -> Sequence[ClientConnection]: ...
 
@@ -70,30 +80,77 @@ class OwnAnswers:
             },
         )
 
+    def respond(self, request: PeerRequest) -> str:
+        """Carry out what another process asks for a person who logged in there."""
+        if request.about == "list":
+            now = time.monotonic()
+            rows = [_process(each, now, recorded=True) for each in self._clients.of(request.person)]
+            return msgspec.json.encode(rows).decode()
+        return self._killed(request.person, request.connection, query=request.about == "query")
+
     def _processes(self, client: ClientConnection) -> OwnRows:
-        now = time.monotonic()
-        return OwnRows(
-            columns=_PROCESS_COLUMNS,
-            rows=tuple(_process(each, now) for each in self._clients.of(client.arrival.person.name)),
-        )
+        now, person = time.monotonic(), client.arrival.person.name
+        rows = [_process(each, now) for each in self._clients.of(person)]
+        return OwnRows(columns=_PROCESS_COLUMNS, rows=(*rows, *self._processes_elsewhere(person)))
 
-    def _kill(self, client: ClientConnection, question: Question) -> OwnRows | str:
+    def _processes_elsewhere(self, person: str) -> Iterable[tuple[object, ...]]:
+        peers = self._clients.peers
+        if peers is None:
+            return
+        try:
+            answers = peers.lists(person)
+        except ConfigurationError as failure:
+            yield 0, person, "other gateways", None, "Unknown", 0, f"not shown: {failure.message}", None
+            return
+        for number, said in answers.items():
+            if said in _UNANSWERED:
+                # A list that lacks some says so where it is read.
+                yield 0, person, f"gateway process {number}", None, "Unknown", 0, "not shown: it does not answer", None
+            else:
+                yield from msgspec.json.decode(said, type=list[tuple[object, ...]])
+
+    def _kill(self, client: ClientConnection, question: Question) -> str:
         wanted, query = int(question.words["id"]), question.words.get("what", "").lower() == "query"
-        found = next((each for each in self._clients.of(client.arrival.person.name) if each.id == wanted), None)
+        person, peers = client.arrival.person.name, self._clients.peers
         client.session.note("command", f"KILL {'QUERY ' if query else ''}{wanted}")
+        if query and wanted == client.id:
+            return ""
+        fate = self._killed(person, wanted, query=query)
+        if fate == "unknown" and peers is not None and peers.has(wanted):
+            fate = peers.kill(person, wanted, query=query)
+        match fate:
+            case "killed" | "already over":
+                return ""
+            case "unknown":
+                raise ToldError(ErrorReply(number=1094, state="HY000", message=f"Unknown thread id: {wanted}"))
+            case "not taken":
+                message = f"not killed: the gateway of connection {wanted} does not answer; nothing was asked of it"
+                raise ToldError(ErrorReply(number=1105, state="HY000", message=message))
+            case _:
+                return "asked; not seen to stop: SHOW PROCESSLIST says whether it goes on"
+
+    def _killed(self, person: str, wanted: int, *, query: bool) -> str:
+        """Kill a connection of a person's here, or its statement; return what became of it, "unknown" for none."""
+        found = next((each for each in self._clients.of(person) if each.id == wanted), None)
         if found is None:
-            raise ToldError(ErrorReply(number=1094, state="HY000", message=f"Unknown thread id: {wanted}"))
-        if query:
-            if found is not client:
-                found.interrupt()
-        else:
-            found.end("killed")
-        return ""
+            return "unknown"
+        return found.interrupt() if query else found.end("killed")
 
 
-def _process(client: ClientConnection, now: float) -> tuple[object, ...]:
-    at_work = client.working_since
+_UNANSWERED = frozenset({"asked", "not taken"})
+
+
+def _process(client: ClientConnection, now: float, *, recorded: bool = False) -> tuple[object, ...]:
+    """Return a connection's row of SHOW PROCESSLIST.
+
+    Args:
+        recorded: with its text as journals hold it, since the row passes through a database.
+    """
+    at_work, doing = client.working_since, client.doing
     person = client.arrival.person
+    if recorded and at_work and doing:
+        with suppress(SafeConsoleError):
+            doing = client.session.as_recorded(doing)
     return (
         client.id,
         person.name,
@@ -102,7 +159,7 @@ def _process(client: ClientConnection, now: float) -> tuple[object, ...]:
         "Query" if at_work else "Sleep",
         int(now - (at_work or client.idle_since)),
         "executing" if at_work else "",
-        client.doing[:_INFO_CHARACTERS] if at_work else None,
+        doing[:_INFO_CHARACTERS] if at_work else None,
     )
 
 

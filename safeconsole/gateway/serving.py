@@ -11,13 +11,12 @@ import os
 import select
 import socket
 import ssl
-import stat
 import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -26,6 +25,7 @@ from safeconsole.config.settings import GatewaySettings
 from safeconsole.errors import ConfigurationError, SafeConsoleError
 from safeconsole.gateway.answering import OwnRows
 from safeconsole.gateway.client import STALL_SECONDS, AskedBeforehand, ClientConnection, GatewaySession
+from safeconsole.gateway.listening import Listener, notice_a_dead_line
 from safeconsole.gateway.login import (
     LOGIN_SECONDS,
     Arrival,
@@ -47,10 +47,12 @@ from safeconsole.gateway.tables import Tables
 from safeconsole.gateway.tokens import Tokens
 from safeconsole.output.text import safe
 
+if TYPE_CHECKING:
+    from safeconsole.gateway.peers import Peers
+
 POLL_SECONDS = 0.2
 """How often clients at work are looked at: one that vanished is noticed within this."""
 
-_BACKLOG = 128
 _LOGGING_IN = 64
 """Most connections that nobody logged in on yet."""
 
@@ -59,6 +61,9 @@ _USUAL_LOGIN_SECONDS = 1.0
 
 _GONE = select.POLLRDHUP | select.POLLHUP | select.POLLERR | select.POLLNVAL
 _FIRST_ID = 1
+
+_WAY_SECONDS, _MOST_WAYS = 0.0005, 20
+"""A process gives way this long for each client that it has, so that those who serve together have about as many."""
 
 Open = Callable[[Person, str, AskedBeforehand], AbstractContextManager[GatewaySession]]
 """Opens a session for a person, in a schema ("" for the cluster's own)."""
@@ -77,19 +82,14 @@ class ServedCluster(msgspec.Struct, frozen=True, kw_only=True):
     time_limit: int
 
 
-class Listener(msgspec.Struct, frozen=True, kw_only=True):
-    """One listening socket; `is_local` for a Unix socket."""
-
-    sock: socket.socket
-    is_local: bool
-
-
 class Gateway:
     """Serves one cluster; see the module.
 
     Args:
+        listeners: where clients come; processes that serve together share them.
         tls: for TCP, or None.
         tables: further tables of the schema `safeconsole`.
+        peers: the other processes that serve the cluster, or None.
     """
 
     def __init__(  # noqa: PLR0913 (what a gateway is made of, each named)
@@ -99,9 +99,11 @@ class Gateway:
         tokens: Tokens,
         settings: GatewaySettings,
         *,
+        listeners: Sequence[Listener],
         tls: ssl.SSLContext | None,
         tables: Tables,
         counts: Counts | None = None,
+        peers: Peers | None = None,
     ) -> None:
         self.cluster = cluster
         self._counts = counts or Counts()
@@ -111,14 +113,17 @@ class Gateway:
         self._tls = tls
         self._proxies = networks_of(settings.proxies)
         self._failures = Failures(time.monotonic)
+        self._shares = any(each.is_shared for each in listeners)
         self._own = OwnAnswers(self, tables)
         self._ids = itertools.count(_FIRST_ID)
         self._lock = threading.Lock()
         self._clients: dict[int, ClientConnection] = {}
         self._logging_in: dict[int, ClientChannel] = {}
         self._threads: set[threading.Thread] = set()
-        self._listeners: list[Listener] = []
+        self._listeners = listeners
+        self.peers = peers
         self._draining = False
+        self._ended = threading.Event()
         self._began_seconds = time.monotonic()
         # Its reading end is at its end once the gateway drains: every client that waits sees that.
         self._wake, self._awake = os.pipe()
@@ -154,54 +159,39 @@ class Gateway:
         with self._lock:
             return [each for each in self._clients.values() if each.arrival.person.name == person]
 
-    # Listening.
-
-    def listen_at(self, path: str) -> str:
-        """Listen at a Unix socket that every account may connect to. Raises ConfigurationError."""
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            _remove_dead_socket(Path(path))
-            listener.bind(path)
-            # Who connects is known by their account, whoever may open the file.
-            Path(path).chmod(0o666)
-            listener.listen(_BACKLOG)
-        except OSError as failure:
-            listener.close()
-            raise ConfigurationError(f"--socket {path}: {(failure.strerror or str(failure)).lower()}") from failure
-        self._listeners.append(Listener(sock=listener, is_local=True))
-        return path
-
-    def listen_on(self, host: str, port: int) -> str:
-        """Listen on a TCP address. Raises ConfigurationError."""
-        try:
-            family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
-        except OSError as failure:
-            raise ConfigurationError(
-                f"--listen {host}:{port}: {(failure.strerror or str(failure)).lower()}"
-            ) from failure
-        self._listeners.append(Listener(sock=listener, is_local=False))
-        return f"{host}:{listener.getsockname()[1]}"
-
     # Its life.
 
-    def serve(self, until: int) -> None:
-        """Accept clients until a descriptor is readable; then drain."""
+    def serve(self, *until: int) -> None:
+        """Accept clients until one of some descriptors is readable; then drain."""
         watcher = threading.Thread(target=self._watch, name="safeconsole-gateway-watch", daemon=True)
         watcher.start()
+        peering = self._serve_peers()
         waiting = select.poll()
         by_descriptor = {each.sock.fileno(): each for each in self._listeners}
-        for descriptor in (until, *by_descriptor):
+        for descriptor in (*until, *by_descriptor):
             waiting.register(descriptor, select.POLLIN)
         try:
             while True:
                 ready = [descriptor for descriptor, _ in waiting.poll()]
-                if until in ready:
+                if not set(ready).isdisjoint(until):
                     return
                 for descriptor in ready:
                     self._accept(by_descriptor[descriptor])
         finally:
             self.drain()
+            self._ended.set()
+            if peering is not None:
+                peering.join(STALL_SECONDS)
+
+    def _serve_peers(self) -> threading.Thread | None:
+        if self.peers is None:
+            return None
+        serve, respond = self.peers.serve, self._own.respond
+        thread = threading.Thread(
+            target=serve, args=(respond, self._ended), name="safeconsole-gateway-peers", daemon=True
+        )
+        thread.start()
+        return thread
 
     def drain(self) -> None:
         """Stop accepting, disconnect idle clients, wait for the others, then kill what still runs."""
@@ -228,8 +218,12 @@ class Gateway:
             thread.join(max(deadline - time.monotonic(), 0))
 
     def _accept(self, listener: Listener) -> None:
+        self._give_way()
         try:
             sock, address = listener.sock.accept()
+        except BlockingIOError:
+            # Another process took it.
+            return
         except OSError as failure:
             if failure.errno in {errno.EMFILE, errno.ENFILE, errno.ENOMEM}:
                 # It stays in the queue; others may leave meanwhile.
@@ -237,12 +231,18 @@ class Gateway:
             return
         if not listener.is_local:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            _notice_a_dead_line(sock)
+            notice_a_dead_line(sock)
         channel = ClientChannel(sock, login_seconds=LOGIN_SECONDS)
         if not self._has_room():
-            _turn_away(channel)
+            _turn_away(channel, error(1040, "08004", "too many connections to this gateway: try again later"))
             return
-        number = next(self._ids)
+        try:
+            number = self._number()
+        except ConfigurationError as failure:
+            self._counts.logged_in("refused")
+            _turn_away(channel, error(1105, "HY000", "nobody can be let in now: try again later"))
+            sys.stderr.write(f"safeconsole: {safe(failure.message)}\n")
+            return
         with self._lock:
             self._logging_in[number] = channel
         place = "" if listener.is_local else str(address[0])
@@ -255,6 +255,15 @@ class Gateway:
         self._threads.add(thread)
         thread.start()
 
+    def _give_way(self) -> None:
+        """Leave a client for a moment to the other processes: to one with fewer clients, or with room at all."""
+        if not self._shares:
+            return
+        with self._lock:
+            clients = len(self._clients) + len(self._logging_in)
+        is_full = clients >= self._settings.clients
+        time.sleep(POLL_SECONDS if is_full else min(clients, _MOST_WAYS) * _WAY_SECONDS)
+
     def _has_room(self) -> bool:
         with self._lock:
             if len(self._clients) >= self._settings.clients:
@@ -266,6 +275,14 @@ class Gateway:
             return False
         oldest.shut()
         return True
+
+    def _number(self) -> int:
+        """Return an id that no client has. Raises ConfigurationError: none can be given now."""
+        while True:
+            number = self.peers.next_id() if self.peers is not None else next(self._ids)
+            with self._lock:
+                if number not in self._clients and number not in self._logging_in:
+                    return number
 
     # One client, on its own thread.
 
@@ -387,20 +404,9 @@ class Gateway:
             return "vanished"
 
 
-_SILENT_SECONDS, _ASK_AGAIN_SECONDS, _ASKED_AT_MOST = 10, 5, 3
-
-
-def _notice_a_dead_line(sock: socket.socket) -> None:
-    """Set TCP keep-alive, so that a dead peer is noticed within half a minute."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _SILENT_SECONDS)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _ASK_AGAIN_SECONDS)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _ASKED_AT_MOST)
-
-
-def _turn_away(channel: ClientChannel) -> None:
+def _turn_away(channel: ClientChannel, told: bytes) -> None:
     with suppress(GoneError):
-        channel.write(error(1040, "08004", "too many connections to this gateway: try again later"))
+        channel.write(told)
     channel.close()
 
 
@@ -420,21 +426,3 @@ def _is_loopback(sock: socket.socket, address: str) -> bool:
 
 def _is_here(address: str) -> bool:
     return address == "::1" or address.removeprefix("::ffff:").startswith("127.")
-
-
-def _remove_dead_socket(path: Path) -> None:
-    """Remove a stale socket file. Raises OSError: something else is there."""
-    try:
-        found = path.lstat()
-    except FileNotFoundError:
-        return
-    if not stat.S_ISSOCK(found.st_mode):
-        raise OSError(errno.EEXIST, "something that is no socket is there")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as trying:
-        trying.settimeout(1)
-        try:
-            trying.connect(str(path))
-        except ConnectionRefusedError:
-            path.unlink()
-            return
-    raise OSError(errno.EADDRINUSE, "another gateway listens there")

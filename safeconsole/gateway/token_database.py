@@ -111,8 +111,9 @@ class TokenDatabase(Tokens):
 
     def _proven(self, proves: Callable[[IssuedToken], bool], now_epoch: float) -> IssuedToken | None:
         found = super()._proven(proves, now_epoch)
-        if found is None and self._seconds() - self._tried_at > SHORTEST_SECONDS:
-            # It may have been issued just now.
+        if found is None:
+            # It may have been issued just now, after the last reading.
+            time.sleep(min(max(self._tried_at + SHORTEST_SECONDS - self._seconds(), 0.0), SHORTEST_SECONDS))
             self._forget()
             found = super()._proven(proves, now_epoch)
         return found

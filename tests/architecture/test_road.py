@@ -11,7 +11,7 @@ DEMO = {str(path.relative_to(PACKAGE)) for path in (PACKAGE / "demo").rglob("*.p
 RECONNECT = {str(path.relative_to(PACKAGE)) for path in (PACKAGE / "reconnect").rglob("*.py")}
 """A library that applications import; no part of the console does (`pyproject.toml`)."""
 
-STORES = {"audit/central.py", "capacity/shared_shelf.py", "gateway/token_database.py"}
+STORES = {"audit/central.py", "capacity/shared_shelf.py", "gateway/peers.py", "gateway/token_database.py"}
 """Write the console's own records and reports to a database of the team's, never a person's statement."""
 
 TALKS = ENGINES | DEMO | RECONNECT | STORES

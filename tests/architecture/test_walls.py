@@ -42,7 +42,7 @@ def test_pure_packages_call_nothing_that_touches_the_world(path):
 
 
 KNOWS_FLAVOURS = {"dialects", "mysql", "sqlite", "app.py"}
-STORES = {"audit/central.py", "capacity/shared_shelf.py", "gateway/token_database.py"}
+STORES = {"audit/central.py", "capacity/shared_shelf.py", "gateway/peers.py", "gateway/token_database.py"}
 """Where these words are SQLAlchemy's, of the database that keeps the journal or a report."""
 FLAVOUR_NAMES = {"mysql", "mariadb", "sqlite", "aurora-mysql"}
 

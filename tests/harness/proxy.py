@@ -1,5 +1,6 @@
 """A TCP proxy that can be cut, go deaf, or refuse: what a network does to a console."""
 
+import itertools
 import socket
 import threading
 
@@ -107,3 +108,19 @@ class Proxy:
                 end.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass
+
+
+class Balancer(Proxy):
+    """Leads each new connection to the next of several servers, in turn; addresses are (host, port)."""
+
+    def __init__(self, *servers):
+        self._turns = itertools.cycle(servers)
+        super().__init__(*servers[0])
+
+    @property
+    def _server(self):
+        return next(self._turns)
+
+    @_server.setter
+    def _server(self, _first):
+        """Nothing: it is the turn of the first one anyway."""

@@ -22,6 +22,7 @@ from safeconsole.capacity.shelf import FileShelf
 from safeconsole.audit.shipping import Shipper, Shipping
 from safeconsole.audit.record import Noticed
 from safeconsole.config.settings import CapacitySettings
+from tests.gateway.test_peers import check_peers
 from tests.gateway.test_token_database import check_tokens
 from tests.harness.proxy import Proxy
 
@@ -213,6 +214,7 @@ def test_postgresql_keeps_every_line_once_and_gets_the_rest_when_it_is_back(post
 
 def test_postgresql_keeps_the_tokens_of_gateways(postgres):
     check_tokens(postgres[0])
+    check_peers(postgres[0])
 
 
 def test_a_server_of_the_family_keeps_the_tokens_of_gateways(cluster):
@@ -222,7 +224,9 @@ def test_a_server_of_the_family_keeps_the_tokens_of_gateways(cluster):
         cursor.execute("CREATE USER tokens@'%' IDENTIFIED BY 'p@ss/word'")
         cursor.execute("GRANT CREATE, SELECT, INSERT, UPDATE, DELETE ON gateway_tokens.* TO tokens@'%'")
     try:
-        check_tokens(f"mysql+pymysql://tokens:{{secret}}@127.0.0.1:{node.port}/gateway_tokens", TOKENS="p@ss/word")
+        url = f"mysql+pymysql://tokens:{{secret}}@127.0.0.1:{node.port}/gateway_tokens"
+        check_tokens(url, TOKENS="p@ss/word")
+        check_peers(url, TOKENS="p@ss/word")
     finally:
         with cluster.dba_connect(node) as connection, connection.cursor() as cursor:
             cursor.execute("DROP DATABASE gateway_tokens")
