@@ -154,18 +154,21 @@ _HINT = "\\help · ; ends a statement · Ctrl-D leaves"
 
 
 def prompt_parts(status: Status) -> StyleAndTextTuples:
-    """Return the prompt: cluster, schema, the last node, an elevation, an open transaction, and `> `."""
+    """Return the prompt: cluster, schema, where the next read goes, an elevation, an open transaction, and `> `.
+
+    What was asked last may have gone elsewhere, as a command of the console that looks at one node.
+    """
     style = "class:prompt.production" if is_production(status.environment) else "class:prompt.cluster"
     parts: StyleAndTextTuples = [(style, safe(status.cluster))]
     if status.schema:
         parts.append(("", f"/{safe(status.schema)}"))
-    if status.node:
-        style = "class:prompt.primary" if status.role == "primary" else "class:prompt.node"
-        # A name that says the role already needs it once; a name that lies is corrected.
-        role = "" if status.role in status.node else f" ({status.role})"
-        parts += [("", " "), (style, f"{safe(status.node)}{role}")]
+    style = "class:prompt.primary" if "primary" in {status.reads_role, status.to} else "class:prompt.node"
+    # A name that says the role already needs it once; a name that lies is corrected.
+    role = "" if status.reads_role in status.reads_at else f" ({status.reads_role})"
+    if status.reads_at and (role or status.reads_at != status.to):
+        parts += [("", " "), (style, f"{safe(status.reads_at)}{role}")]
     if status.to:
-        parts.append(("", f" to {safe(status.to)}"))
+        parts += [("", " to "), (style, safe(status.to))]
     if status.elevated_seconds > 0:
         parts += [("", " "), ("class:prompt.elevated", f" ELEVATED {clock_text(status.elevated_seconds)} ")]
     if status.transaction is not None:
@@ -193,7 +196,7 @@ def _short_transaction(status: Status) -> str:
     if opened is None:
         return ""
     changed = f", {counted(opened.changed_rows, 'row')}" if opened.changed_rows else ""
-    elsewhere = f" on {safe(opened.node)}" if opened.node != status.node else ""
+    elsewhere = f" on {safe(opened.node)}" if opened.node != status.reads_at else ""
     word = "TRANSACTION" if opened.writes else "transaction"
     return f"{word}{elsewhere} {clock_text(status.transaction_seconds)}{changed}"
 
@@ -246,7 +249,7 @@ def status_text(status: Status, policy: str, format_name: str) -> str:
         ("cluster", f"{status.cluster} ({status.environment or 'no environment'})"),
         ("policy", policy),
         ("last node", where),
-        ("next goes to", status.to or "what the statement and the measured nodes ask for"),
+        ("next goes to", _next_goes_to(status)),
         ("schema", status.schema or "none"),
         ("elevated", elevated),
         ("transaction", transaction_text(status) or "none is open"),
@@ -257,6 +260,12 @@ def status_text(status: Status, policy: str, format_name: str) -> str:
         ("format", format_name),
     )
     return "".join(f"{label:>12}  {safe(text)}\n" for label, text in lines)
+
+
+def _next_goes_to(status: Status) -> str:
+    if status.to or not status.reads_at:
+        return status.to or "what the statement and the measured nodes ask for"
+    return f"{status.reads_at} for a read, the primary for a change"
 
 
 def _memory(limits: Limits) -> str:

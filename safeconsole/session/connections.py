@@ -311,6 +311,12 @@ class Nodes:
             self._sticky[route] = node
             self._look_around()
 
+    def stays_at(self, route: Route) -> NodeName | None:
+        """Return the node that the session stays at for a route, as far as its role was still proven when measured."""
+        node = self._sticky.get(route)
+        role = Role.PRIMARY if route is Route.PRIMARY else Role.REPLICA
+        return node if self.role_of(node) is role else None
+
     def is_lost(self, node: NodeName, account: Account) -> bool:
         """Whether the connection that was open there is closed or broken."""
         held = self._open.get((node, account))

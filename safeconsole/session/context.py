@@ -134,6 +134,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
         to: "replica", "primary" or a node's name, "" when the console chooses.
         transaction: what the person has open, or None.
         transaction_seconds: how long it has been open, 0 without one.
+        reads_at, reads_role: where the next read would go as far as that is known, "" where it is yet to be chosen.
         elevation_ended: why the last window is over, "" where none is or the person ended it.
     """
 
@@ -149,6 +150,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     transaction_seconds: float = 0.0
     servers: frozenset[str] = frozenset()
     elevation_ended: str = ""
+    reads_at: str = ""
+    reads_role: str = ""
 
 
 class Confirmer(Protocol):

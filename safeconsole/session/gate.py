@@ -214,7 +214,8 @@ class Gate:
             said = self._recorder.kept(attempt.number, permit, completion, self._visit.cluster, self._nodes.schema)
             execution.warnings, execution.tail = (*completion.warnings, *said), completion.tail
             # Before the record: what the server did is so, whatever fails after it.
-            if permit.account is not Account.DIAGNOSE:
+            # What a command of the console asks one node for moves nobody there.
+            if permit.account is not Account.DIAGNOSE and attempt.to is None:
                 self._nodes.was_used(permit.node, permit.route)
             self._held.record(self._transactions.went_on(permit, completion))
             if permit.statement.kind == "use":

@@ -29,7 +29,7 @@ from safeconsole.session.result import Progress, Result, unseen
 from safeconsole.session.retry import Attempt
 from safeconsole.session.transactions import TransactionEvent, Transactions
 from safeconsole.sqltext.statement import Statement
-from safeconsole.sqltext.vocabulary import Effect, Isolation, Route, Verdict
+from safeconsole.sqltext.vocabulary import Effect, Isolation, NodeName, Route, Verdict
 
 
 class Session:
@@ -263,7 +263,7 @@ class Session:
         with suppress(AuditUnavailableError, DeniedError), self._alone():
             # An elevation that is over ends here too, so that nothing stays open at an idle prompt.
             self._held.settle()
-        used = self._nodes.used
+        used, reads_at = self._nodes.used, self._reads_at()
         return Status(
             cluster=self.context.cluster,
             environment=self.context.environment,
@@ -277,7 +277,18 @@ class Session:
             transaction_seconds=self._transactions.open_seconds,
             servers=self._nodes.servers,
             elevation_ended=self._elevations.ended,
+            reads_at=reads_at or "",
+            reads_role=self._nodes.role_of(reads_at) if reads_at else "",
         )
+
+    def _reads_at(self) -> NodeName | None:
+        """Return the node that the next read would go to, as far as that is known; see `Gate._choose`."""
+        if self.to not in {"", Route.PRIMARY, Route.REPLICA}:
+            return NodeName(self.to)
+        opened = self._transactions.opened
+        if opened is not None and (not self.to or self._nodes.role_of(opened.node) == self.to):
+            return opened.node
+        return self._nodes.stays_at(Route.PRIMARY if self.to == Route.PRIMARY else Route.REPLICA)
 
     @property
     def told(self) -> tuple[str, ...]:

@@ -42,6 +42,7 @@ CHECKS = (
 STATUS = Status(
     cluster="shop", environment="production", node="replica-1", role="replica", schema="shop", elevated_seconds=872.0,
     limits=Limits(run_seconds=30, fetched_rows=10_000, shown_rows=1_000, changed_rows=100_000), to="",
+    reads_at="replica-1", reads_role="replica",
 )  # fmt: skip
 LOCKS = Sheet(
     heads=("id", "user", "host", "schema", "age", "blocks", "waits for"),
