@@ -50,9 +50,9 @@ from safeconsole.output.recording import TerminalRecorder
 from safeconsole.output.text import safe
 from safeconsole.queries import query_names
 from safeconsole.session.context import Status
-from safeconsole.sqltext.lexer import LexicalRules
+from safeconsole.sqltext.lexer import LexicalRules, TokenKind
 from safeconsole.sqltext.redaction import may_hold_secret
-from safeconsole.sqltext.splitting import is_complete
+from safeconsole.sqltext.splitting import is_complete, split
 from safeconsole.sqltext.statement import Statement
 from safeconsole.sqltext.vocabulary import CostClass, Effect
 
@@ -180,7 +180,7 @@ def _furnish(
     session.complete_in_thread = True
     session.prompt_continuation = lambda width, _line, wrapped: "" if wrapped else continuation_text(width)
     session.bottom_toolbar = lambda: _toolbar(session, state, live)
-    session.default_buffer.on_text_changed += lambda buffer: live.typed(buffer.text)
+    session.default_buffer.on_text_changed += lambda buffer: live.typed(command_below(buffer.text, rules.now())[0])
 
 
 def _turn(session: PromptSession[str], state: ConsoleState, live: LiveVerdict, pasted: Pasted) -> After:
@@ -189,6 +189,7 @@ def _turn(session: PromptSession[str], state: ConsoleState, live: LiveVerdict, p
     live.typed("")
     pasted.yes = False
     draft, state.draft = state.draft, ""
+    pasted.above = ""
     _tell(state)
     now = state.status()
     try:
@@ -218,6 +219,7 @@ def _turn(session: PromptSession[str], state: ConsoleState, live: LiveVerdict, p
         state.opening.get()
     except KeyboardInterrupt:
         return After.STAY
+    state.draft = pasted.above
     state.asked.append(text.strip())
     record_entry(state, text)
     after = dispatch(state, text)
@@ -365,9 +367,15 @@ class ReadSuggest(AutoSuggest):
 
 
 class Pasted(msgspec.Struct):
-    """Whether the text at the prompt was pasted, at least in part."""
+    """How the text at the prompt came there.
+
+    Attributes:
+        yes: whether it was pasted, at least in part.
+        above: the unfinished statement that a command was typed below, or "".
+    """
 
     yes: bool = False
+    above: str = ""
 
 
 def key_bindings(rules: Callable[[], LexicalRules], pasted: Pasted) -> KeyBindings:
@@ -375,11 +383,19 @@ def key_bindings(rules: Callable[[], LexicalRules], pasted: Pasted) -> KeyBindin
     typing = ~is_searching
     picking = Condition(_is_picking)
 
+    def send(buffer: Buffer) -> None:
+        above, command = command_below(buffer.text, rules())
+        if command:
+            # What stands above it comes back with the next prompt.
+            pasted.above = above
+            buffer.document = Document(command)
+        buffer.validate_and_handle()
+
     @keys.add(Keys.Enter, filter=typing & ~picking)
     def _(event: KeyPressEvent) -> None:
         buffer = event.current_buffer
         if is_ready(buffer.text, rules()):
-            buffer.validate_and_handle()
+            send(buffer)
         else:
             buffer.newline(copy_margin=False)
 
@@ -390,7 +406,7 @@ def key_bindings(rules: Callable[[], LexicalRules], pasted: Pasted) -> KeyBindin
 
     @keys.add(Keys.Escape, Keys.Enter, filter=typing)
     def _(event: KeyPressEvent) -> None:
-        event.current_buffer.validate_and_handle()
+        send(event.current_buffer)
 
     @keys.add(Keys.BracketedPaste, filter=typing)
     def _(event: KeyPressEvent) -> None:
@@ -404,7 +420,32 @@ def key_bindings(rules: Callable[[], LexicalRules], pasted: Pasted) -> KeyBindin
 def is_ready(text: str, rules: LexicalRules) -> bool:
     """Whether Enter sends the text: it is empty, a console command, or ends with a complete statement."""
     stripped = text.strip()
-    return not stripped or stripped.startswith("\\") or is_bare_word(stripped) or is_complete(text, rules)
+    if not stripped or stripped.startswith("\\") or is_bare_word(stripped):
+        return True
+    return is_complete(text, rules) or bool(command_below(text, rules)[1])
+
+
+# These belong to the statement: what ends it, and NULL as a file writes it.
+_NO_COMMAND = re.compile(r"\\[GgN](?:\W|$)")
+
+
+def command_below(text: str, rules: LexicalRules) -> tuple[str, str]:
+    """Split off a command on the last line of an unfinished statement.
+
+    Returns:
+        The statement, and the command or "". Within a quote or a comment a backslash is part of that.
+    """
+    above, _, line = text.rstrip().rpartition("\n")
+    command = line.strip()
+    if not above.strip() or not command.startswith("\\") or _NO_COMMAND.match(command):
+        return text, ""
+    pieces = split(above, rules)
+    if not pieces or pieces[-1].terminated or above.lstrip().startswith("\\"):
+        return text, ""
+    last = pieces[-1].tokens[-1]
+    # What is not closed is read up to the end as one.
+    is_open = last.kind is TokenKind.UNREADABLE and last.end == len(above)
+    return (text, "") if is_open else (f"{above}\n", command)
 
 
 def _is_picking() -> bool:

@@ -323,7 +323,7 @@ def edit(state: ConsoleState, argument: str) -> None:
         path = Path(folder, "statement.sql")
         descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(argument or state.last_sql)
+            file.write(argument or state.draft or state.last_sql)
         try:
             subprocess.run([*shlex.split(editor), str(path)], check=True)
         except (OSError, ValueError, subprocess.CalledProcessError) as error:

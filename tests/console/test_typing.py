@@ -22,7 +22,7 @@ from safeconsole.console.commands import COMMANDS, help_text, is_bare_word
 from safeconsole.console.commands import ELSEWHERE
 from safeconsole.console.completing import COLOURED_CHARACTERS, SqlLexer
 from safeconsole.console.console import history_of
-from safeconsole.console.console import is_ready
+from safeconsole.console.console import command_below, is_ready
 from safeconsole.console.names import ASSUMED, KnownRules
 from safeconsole.console.prompt import JUDGED_CHARACTERS, LiveVerdict, Preview
 from safeconsole.console.prompt import prompt_parts, status_text, toolbar_parts, vi_mode_text
@@ -50,10 +50,32 @@ MYSQL = LexicalRules(dialect=DIALECTS[Flavour.MYSQL])
         ("use", False),
         ("delimiter //\nselect 1;", False),
         ("delimiter //\nselect 1//", True),
+        ("select 1\n\\locks", True),
+        ("select '\n\\locks", False),
+        ("select 1 /*\n\\locks", False),
+        ("select\n\\N", False),
+        ("select 1\nfrom\n\\", True),
     ],
 )
 def test_enter_sends_what_is_complete(text, ready):
     assert is_ready(text, MYSQL) is ready
+
+
+@pytest.mark.parametrize(
+    ("text", "parted"),
+    [
+        ("select 1\nfrom\n  \\locks primary ", ("select 1\nfrom\n", "\\locks primary")),
+        ("select 1 -- a's\n\\q", ("select 1 -- a's\n", "\\q")),
+        ("select 1\n\\G", None),
+        ("select 1\n\\g;", None),
+        ("select `a\n\\locks", None),
+        ("select 1;\n\\locks", None),
+        ("\\once a reason\n\\locks", None),
+        ("\n\\locks", None),
+    ],
+)
+def test_a_command_below_an_unfinished_statement_is_a_command(text, parted):
+    assert command_below(text, MYSQL) == (parted or (text, ""))
 
 
 def test_bare_words_of_the_mysql_client_are_understood():
@@ -171,10 +193,13 @@ WRITING = begun("primary", Account.ELEVATED, SETTINGS, now_seconds=0.0).went_on(
     [
         ({}, "shop> "),
         ({"schema": "orders"}, "shop/orders> "),
-        ({"node": "replica-1", "role": "replica", "schema": "shop"}, "shop/shop replica-1> "),
-        ({"node": "replica-9", "role": "primary"}, "shop replica-9 (primary)> "),
-        ({"node": "10.0.0.5:3306", "role": "replica"}, "shop 10.0.0.5:3306 (replica)> "),
-        ({"node": "primary", "role": "primary", "to": "primary"}, "shop primary to primary> "),
+        ({"reads_at": "replica-1", "reads_role": "replica", "schema": "shop"}, "shop/shop replica-1> "),
+        ({"reads_at": "replica-9", "reads_role": "primary"}, "shop replica-9 (primary)> "),
+        ({"reads_at": "10.0.0.5:3306", "reads_role": "replica"}, "shop 10.0.0.5:3306 (replica)> "),
+        ({"reads_at": "primary", "reads_role": "primary", "to": "primary"}, "shop to primary> "),
+        ({"reads_at": "db-1", "reads_role": "primary", "to": "primary"}, "shop db-1 (primary) to primary> "),
+        ({"reads_at": "db-1", "reads_role": "primary", "to": "db-1"}, "shop db-1 (primary) to db-1> "),
+        ({"node": "primary", "role": "primary"}, "shop> "),
         ({"elevated_seconds": 871.3}, "shop  ELEVATED 14:32 > "),
         ({"schema": "x\x1b[2J"}, "shop/x\\x1b[2J> "),
         (
