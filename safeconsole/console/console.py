@@ -383,7 +383,7 @@ def key_bindings(rules: Callable[[], LexicalRules], pasted: Pasted) -> KeyBindin
     typing = ~is_searching
     picking = Condition(_is_picking)
 
-    def send(buffer: Buffer) -> None:
+    def hand_in(buffer: Buffer) -> None:
         above, command = command_below(buffer.text, rules())
         if command:
             # What stands above it comes back with the next prompt.
@@ -395,7 +395,7 @@ def key_bindings(rules: Callable[[], LexicalRules], pasted: Pasted) -> KeyBindin
     def _(event: KeyPressEvent) -> None:
         buffer = event.current_buffer
         if is_ready(buffer.text, rules()):
-            send(buffer)
+            hand_in(buffer)
         else:
             buffer.newline(copy_margin=False)
 
@@ -406,7 +406,7 @@ def key_bindings(rules: Callable[[], LexicalRules], pasted: Pasted) -> KeyBindin
 
     @keys.add(Keys.Escape, Keys.Enter, filter=typing)
     def _(event: KeyPressEvent) -> None:
-        send(event.current_buffer)
+        hand_in(event.current_buffer)
 
     @keys.add(Keys.BracketedPaste, filter=typing)
     def _(event: KeyPressEvent) -> None:

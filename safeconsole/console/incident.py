@@ -16,7 +16,7 @@ from safeconsole.diagnosis.asking import Diagnosing, ServerSessionRow, destinati
 from safeconsole.errors import ConfigurationError
 from safeconsole.output.formats import render
 from safeconsole.output.text import clipped, clock_text, counted, padded, safe, shown, span_text, width_of
-from safeconsole.session.locks import LockSession
+from safeconsole.session.locks import Freed, LockSession, freed_by
 
 # A session is a line; its statement follows on the line where there is room for it, else below, and is cut to what a
 # screen shows. `\processlist ID`, and every format but a table, shows all of it.
@@ -76,7 +76,9 @@ def _line(cells: Sequence[str], *, widths: Sequence[int], right: Sequence[bool])
     return "  ".join((*placed, *cells[len(widths) :])).rstrip()
 
 
-_NUMERIC = frozenset({"id", "kill", "seconds", "age", "blocks", "connections", "idle", "at work", "rows changed"})
+_NUMERIC = frozenset(
+    {"id", "kill", "seconds", "age", "blocks", "connections", "idle", "at work", "rows changed", "rows locked"}
+)
 
 
 def _below(text: str, columns: int) -> list[str]:
@@ -154,11 +156,11 @@ def transactions(state: ConsoleState, argument: str) -> None:
                 host_of(each.host),
                 age_text(each.transaction_seconds or 0),
                 each.changed_rows,
-                f"idle {age_text(each.seconds)}" if each.idle else each.state or each.command,
+                state_text(each),
             )
             for each in sessions
         ],
-        texts=[each.statement or (f"last: {each.last_statement}" if each.last_statement else "") for each in sessions],
+        texts=[text_of(each) for each in sessions],
     )
     show_sheet(state, sheet)
     state.say(said_of(asks, counted(len(sessions), "open transaction")))
@@ -193,8 +195,10 @@ def locks(state: ConsoleState, argument: str) -> None:
     found = asks.locks()
     show_sheet(state, _sheet_of_locks(found.sessions))
     waiting = sum(bool(each.waits_for) or each.id in found.unexplained for each in found.sessions)
+    shown = {each.id for each in found.sessions}
+    others = [(each, holds) for each, holds in asks.holding() if each.id not in shown]
     if not waiting:
-        state.say(said_of(asks, "nobody waits for a lock"))
+        _say_who_may_be_next(state, asks, others)
         return
     state.say(said_of(asks, f"{counted(waiting, 'session')} {'waits' if waiting == 1 else 'wait'} for a lock"))
     if found.unexplained:
@@ -202,9 +206,70 @@ def locks(state: ConsoleState, argument: str) -> None:
         state.say(f"who holds what {ids} {'waits' if waiting == 1 else 'wait'} for is not known: {found.blind}")
         state.say("\\transactions lists who may: the oldest first")
     roots = [each for each in found.sessions if each.blocks and not each.waits_for and each.id]
-    if roots:
-        waits = "wait" if roots[0].blocks != 1 else "waits"
-        state.say(f"\\kill {roots[0].id} ends what {counted(roots[0].blocks, 'session')} {waits} for")
+    for root in roots[:_MOST_ROOTS]:
+        state.say(_freed_text(root.id, freed_by(root.id, found.sessions)))
+    if others and not found.unexplained:
+        hold = "holds" if len(others) == 1 else "hold"
+        state.say(f"{counted(len(others), 'other session')} {hold} locks that nobody waits for: \\transactions")
+
+
+_MOST_ROOTS = 3
+_MOST_HOLDERS = 10
+_MOST_IDS = 5
+
+
+def _freed_text(id_: int, freed: Freed) -> str:
+    """Return who goes on once a session is killed, and who has to wait for those."""
+    if not freed.at_once:
+        waits = "waits" if len(freed.later) == 1 else "wait"
+        return f"\\kill {id_} frees nobody by itself: {_ids_text(freed.later)} {waits} for others too"
+    waits = "waits" if len(freed.later) == 1 else "wait"
+    later = f"; {_ids_text(freed.later)} still {waits}, until those before have ended" if freed.later else ""
+    return f"\\kill {id_} frees {_ids_text(freed.at_once)}{later}"
+
+
+def _ids_text(ids: Sequence[int]) -> str:
+    more = f" and {len(ids) - _MOST_IDS:,} more" if len(ids) > _MOST_IDS else ""
+    return f"{', '.join(map(str, ids[:_MOST_IDS]))}{more}"
+
+
+def _say_who_may_be_next(state: ConsoleState, asks: Diagnosing, held: Sequence[tuple[ServerSessionRow, str]]) -> None:
+    """Show who holds locks that nobody waits for yet: the next statement may."""
+    show_sheet(state, _sheet_of_holders(held[:_MOST_HOLDERS]))
+    state.say(said_of(asks, "nobody waits for a lock"))
+    if held:
+        hold = "holds" if len(held) == 1 else "hold"
+        more = ": \\transactions shows all" if len(held) > _MOST_HOLDERS else ""
+        state.say(f"{counted(len(held), 'session')} {hold} locks that the next one may wait for{more}")
+
+
+def _sheet_of_holders(held: Sequence[tuple[ServerSessionRow, str]]) -> Sheet:
+    return Sheet(
+        heads=("kill", "user", "host", "open", "rows locked", "rows changed", "state", "holds"),
+        rows=[
+            (
+                each.id,
+                each.user,
+                host_of(each.host),
+                "no transaction" if each.transaction_seconds is None else age_text(each.transaction_seconds),
+                each.locked_rows,
+                each.changed_rows,
+                state_text(each),
+                holds or None,
+            )
+            for each, holds in held
+        ],
+        texts=[text_of(each) for each, _ in held],
+    )
+
+
+def state_text(session: ServerSessionRow) -> str:
+    return f"idle {age_text(session.seconds)}" if session.idle else session.state or session.command
+
+
+def text_of(session: ServerSessionRow) -> str:
+    """Return what a session runs, or ran last where the server tells that, or ""."""
+    return session.statement or (f"last: {session.last_statement}" if session.last_statement else "")
 
 
 def _sheet_of_locks(sessions: Sequence[LockSession]) -> Sheet:
@@ -222,5 +287,9 @@ def _sheet_of_locks(sessions: Sequence[LockSession]) -> Sheet:
             )
             for each in sessions
         ],
-        texts=[f"idle; last: {each.statement or 'not known'}" if each.idle else each.statement for each in sessions],
+        texts=[_idle_text(each.statement) if each.idle else each.statement for each in sessions],
     )
+
+
+def _idle_text(last: str) -> str:
+    return f"idle; last: {last}" if last else "idle"

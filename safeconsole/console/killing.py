@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from safeconsole.console.incident import Sheet, age_text, asks_of, host_of, said_of, show_sheet
+from safeconsole.console.incident import Sheet, age_text, asks_of, host_of, said_of, show_sheet, text_of
 from safeconsole.console.session_commands import asked_justification, number_of
 from safeconsole.console.state import ConsoleState
 from safeconsole.diagnosis.asking import Diagnosing, ServerSessionRow, session_of
@@ -130,7 +130,7 @@ def _sheet_to_kill(sessions: Sequence[ServerSessionRow]) -> Sheet:
             )
             for each in sessions
         ],
-        texts=[each.statement or (f"last: {each.last_statement}" if each.last_statement else "") for each in sessions],
+        texts=[text_of(each) for each in sessions],
     )
 
 

@@ -11,7 +11,14 @@ from typing import Any
 import msgspec
 
 from safeconsole.errors import ConfigurationError, ServerError
-from safeconsole.session.locks import LockSession, explained_by_holders, row_waits, table_waits, who_blocks
+from safeconsole.session.locks import (
+    LockSession,
+    explained_by_holders,
+    held_of,
+    row_waits,
+    table_waits,
+    who_blocks,
+)
 from safeconsole.session.session import Session
 from safeconsole.sqltext.dialect import Diagnosis, Dialect
 from safeconsole.sqltext.vocabulary import Account, Route
@@ -65,6 +72,7 @@ class ServerSessionRow(msgspec.Struct, frozen=True, kw_only=True):
     last_statement: str = ""
     transaction_seconds: int | None = None
     changed_rows: int = 0
+    locked_rows: int = 0
 
     @property
     def idle(self) -> bool:
@@ -195,6 +203,20 @@ class Diagnosing(msgspec.Struct, kw_only=True):
             blind=known.blind if unexplained else "",
         )
 
+    def holding(self) -> tuple[tuple[ServerSessionRow, str], ...]:
+        """Return the sessions with an open transaction, and idle ones that hold locks of tables without one.
+
+        With each comes what it holds metadata locks of, "" where the server does not tell. The oldest are first.
+        """
+        sessions = self.transacting()
+        held = held_of(self.rows(self.known.idle_holders) or self._held_tables())
+        idle = [session_of(row) for row in self.by_id(set(held) - {each.id for each in sessions})]
+        found = sorted(
+            (*sessions, *(each for each in idle if each.idle)),
+            key=lambda each: -(each.transaction_seconds or each.seconds),
+        )
+        return tuple((each, held.get(each.id, "")) for each in found)
+
     def numbers(self) -> dict[str, int]:
         """Return the server's status numbers by lower-case name; unavailable ones are left out."""
         found = {}
@@ -210,6 +232,8 @@ class Diagnosing(msgspec.Struct, kw_only=True):
         return next(iter(self.by_id((id_,))), None)
 
     def _held_tables(self) -> list[dict[str, Any]]:
+        if not self.known.held_tables:
+            return []
         try:
             return self.rows(self.known.held_tables)
         except ServerError as error:
@@ -268,4 +292,5 @@ def session_of(row: Mapping[str, Any]) -> ServerSessionRow:
         last_statement=str(row.get("last_statement") or ""),
         transaction_seconds=None if age is None else int(age),
         changed_rows=int(row.get("changed_rows") or 0),
+        locked_rows=int(row.get("locked_rows") or 0),
     )

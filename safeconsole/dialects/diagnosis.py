@@ -31,7 +31,7 @@ _SHOWS = frozenset(
 _SESSIONS = """SELECT /* safeconsole: sessions */ p.ID AS id, p.USER AS user, p.HOST AS host, p.DB AS db,
  p.COMMAND AS command, p.TIME AS seconds, p.STATE AS state, LEFT(p.INFO, 4000) AS statement,
  TIMESTAMPDIFF(SECOND, x.trx_started, NOW()) AS transaction_seconds, x.trx_rows_modified AS changed_rows,
- LEFT(s.SQL_TEXT, 4000) AS last_statement
+ x.trx_rows_locked AS locked_rows, LEFT(s.SQL_TEXT, 4000) AS last_statement
  FROM information_schema.PROCESSLIST p
  LEFT JOIN information_schema.INNODB_TRX x ON x.trx_mysql_thread_id = p.ID
  LEFT JOIN performance_schema.threads t ON t.PROCESSLIST_ID = p.ID
@@ -67,6 +67,14 @@ _TABLE_LOCKS = f"""SELECT /* safeconsole: metadata locks */ p.ID AS id, '' AS ki
  JOIN performance_schema.metadata_locks m ON m.OBJECT_TYPE = w.OBJECT_TYPE
  AND m.OBJECT_SCHEMA <=> w.OBJECT_SCHEMA AND m.OBJECT_NAME <=> w.OBJECT_NAME
  JOIN performance_schema.threads t ON t.THREAD_ID = m.OWNER_THREAD_ID LIMIT 1000""".replace("\n", "")  # noqa: S608
+
+# Who is idle without a transaction may hold such a lock, too: LOCK TABLES, FLUSH TABLES WITH READ LOCK, GET_LOCK.
+_IDLE_HOLDERS = """SELECT /* safeconsole: locks of idle sessions */ t.PROCESSLIST_ID AS id, m.OBJECT_TYPE AS kind,
+ m.OBJECT_SCHEMA AS `schema`, m.OBJECT_NAME AS name FROM performance_schema.metadata_locks m
+ JOIN performance_schema.threads t ON t.THREAD_ID = m.OWNER_THREAD_ID
+ WHERE m.LOCK_STATUS = 'GRANTED' AND t.PROCESSLIST_COMMAND = 'Sleep'
+ AND (m.OBJECT_TYPE IN ('TABLE', 'USER LEVEL LOCK') OR (m.OBJECT_TYPE = 'GLOBAL' AND m.LOCK_TYPE = 'SHARED')
+ OR (m.OBJECT_TYPE = 'BACKUP' AND m.LOCK_TYPE LIKE 'BACKUP_FTWRL%')) LIMIT 1000""".replace("\n", "")
 
 _LOCKS_OF = """SELECT /* safeconsole: locks of tables */ t.PROCESSLIST_ID AS id, m.OBJECT_TYPE AS kind,
  m.OBJECT_SCHEMA AS `schema`, m.OBJECT_NAME AS name, m.LOCK_TYPE AS mode, m.LOCK_STATUS AS status
@@ -118,8 +126,8 @@ _PRIVILEGE_TABLES: dict[str, tuple[str, ...]] = {
 
 
 def _known(of: Diagnosis) -> Diagnosis:
-    texts = (of.working, of.transacting, of.connections, of.row_waits, of.table_locks, of.held_tables, of.numbers)
-    return replace(of, own=frozenset(filter(None, (*texts, *of.of_itself))))
+    texts = (of.working, of.transacting, of.connections, of.row_waits, of.table_locks, of.idle_holders, of.held_tables)
+    return replace(of, own=frozenset(filter(None, (*texts, of.numbers, *of.of_itself))))
 
 
 DIAGNOSIS_MYSQL = _known(
@@ -143,6 +151,7 @@ DIAGNOSIS_MYSQL = _known(
         row_waits=_ROW_WAITS_MYSQL,
         table_locks=_TABLE_LOCKS,
         locks_of=_LOCKS_OF,
+        idle_holders=_IDLE_HOLDERS,
         numbers=_numbers(
             "performance_schema.global_status",
             _COUNTERS,
@@ -183,6 +192,7 @@ DIAGNOSIS_MARIADB = _known(
         row_waits=_ROW_WAITS_MARIADB,
         table_locks=_TABLE_LOCKS,
         locks_of=_LOCKS_OF,
+        idle_holders=_IDLE_HOLDERS,
         # A plugin that is not installed by itself, and needs no performance_schema. Source: MariaDB manual, "Metadata
         # Lock Info Plugin"; met here by its absence alone.
         held_tables=(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -33,6 +33,25 @@ class LockSession(msgspec.Struct, frozen=True, kw_only=True):
     lock: str = ""
     statement: str = ""
     idle: bool = False
+
+
+class Freed(NamedTuple):
+    """Who goes on once a session has ended, by id.
+
+    Attributes:
+        at_once: who waits for nobody else.
+        later: who waits behind those, or for others too.
+    """
+
+    at_once: tuple[int, ...]
+    later: tuple[int, ...]
+
+
+def freed_by(id_: int, sessions: Sequence[LockSession]) -> Freed:
+    """Return who would go on without a session, in the order of `sessions`."""
+    behind = _behind(id_, {each.id: each.waits_for for each in sessions})
+    at_once = tuple(each.id for each in sessions if each.waits_for == (id_,))
+    return Freed(at_once, tuple(each.id for each in sessions if each.id in behind and each.id not in at_once))
 
 
 class LockWaits(msgspec.Struct, kw_only=True):
@@ -122,6 +141,8 @@ _ASKED: Mapping[str, frozenset[str]] = {
 }
 
 TABLE = "TABLE"
+_WHOLE = frozenset({"GLOBAL", "BACKUP"})
+_WHOLE_SERVER = "the whole server (FLUSH TABLES WITH READ LOCK)"
 _KINDS = {TABLE: "table", "SCHEMA": "schema", "USER LEVEL LOCK": "named lock"}
 
 
@@ -209,6 +230,17 @@ def _table_place(place: tuple[str, str, str]) -> str:
     return f"metadata lock of {_KINDS.get(kind, kind.lower())} {named}".rstrip()
 
 
+def held_of(rows: Rows) -> dict[int, str]:
+    """Return what each session holds metadata locks of, as one line; rows as `table_waits` takes them."""
+    found: dict[int, dict[str, None]] = {}
+    for row in rows:
+        place = str(row.get("kind") or TABLE), str(row["schema"] or ""), str(row["name"] or "")
+        named = ".".join(filter(None, place[1:]))
+        what = named if place[0] == TABLE else _WHOLE_SERVER if place[0] in _WHOLE else _table_place(place)
+        found.setdefault(int(row["id"]), {})[what] = None
+    return {id_: ", ".join(what) for id_, what in found.items()}
+
+
 def explained_by_holders(found: LockWaits, held: Rows, tables: Callable[[int], frozenset[str]]) -> None:
     """Add the holders of tables that sessions wait for without a known blocker.
 
@@ -249,7 +281,7 @@ def who_blocks(waits: Iterable[LockWaits], sessions: Rows) -> tuple[LockSession,
     if 0 in held:
         known[0] = _PREPARED
     listed = [
-        _session(row, holders.get(id_, {}), _behind(id_, holders), what.get(id_) or f"holds {held.get(id_, '')}")
+        _session(row, holders.get(id_, {}), len(_behind(id_, holders)), what.get(id_) or f"holds {held.get(id_, '')}")
         for id_, row in known.items()
         if id_ in what or id_ in held
     ]
@@ -268,13 +300,13 @@ _PREPARED: Mapping[str, Any] = {
 }
 
 
-def _behind(id_: int, holders: Mapping[int, Iterable[int]]) -> int:
-    """Return how many sessions wait for one, directly or indirectly."""
+def _behind(id_: int, holders: Mapping[int, Iterable[int]]) -> set[int]:
+    """Return the sessions that wait for one, directly or indirectly."""
     reached, wave = {id_}, {id_}
     while wave:
         wave = {waiting for waiting, those in holders.items() if wave & set(those)} - reached
         reached |= wave
-    return len(reached) - 1
+    return reached - {id_}
 
 
 def _session(row: Mapping[str, Any], holders: Iterable[int], blocks: int, lock: str) -> LockSession:

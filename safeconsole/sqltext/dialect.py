@@ -247,6 +247,7 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
         row_waits: who waits for whose row; `blocking` is NULL where the server does not say.
         table_locks: sessions that wait for a metadata lock, and all locks of the objects that somebody waits for.
         locks_of: the metadata locks of some tables, `{which}`, and those of the whole server.
+        idle_holders: the metadata locks that idle sessions hold.
         held_tables: metadata locks that are held, from elsewhere; "" where there is nothing else to ask.
         numbers: rows of (name, number) for a live view.
         of_itself: what the account may do.
@@ -265,6 +266,7 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
     row_waits: str = ""
     table_locks: str = ""
     locks_of: str = ""
+    idle_holders: str = ""
     held_tables: str = ""
     numbers: str = ""
     of_itself: tuple[str, ...] = ()

@@ -46,10 +46,10 @@ def test_enter_makes_a_new_line_until_the_statement_is_complete(sitting):
 def test_a_command_below_an_unfinished_statement_is_run_and_the_statement_stays(sitting):
     console = sitting(ANSWERS)
     console.type("SELECT\r\\timeout 5\r1;\r")
-    assert console.gate.sent == ["SELECT\n1"]
+    assert console.session.sent == ["SELECT\n1"]
     assert "a statement may run 5 s" in console.messages.getvalue()
     console.type("SELECT\r\\locsk\r2\x1b\r")
-    assert console.gate.sent[1:] == ["SELECT\n2"]
+    assert console.session.sent[1:] == ["SELECT\n2"]
     assert "no command \\locsk: perhaps \\locks" in console.messages.getvalue()
 
 

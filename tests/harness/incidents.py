@@ -70,13 +70,17 @@ class Applications:
                 cursor.execute(statement)
         return connection.thread_id()
 
-    def begin(self, statement):
-        """Begin a statement in a thread, wait until the server runs it, and return its connection's id."""
+    def begin(self, *statements):
+        """Begin statements in a thread, wait until the server runs the last, and return its connection's id."""
         connection = self.connect()
+        *before, last = statements
+        with connection.cursor() as cursor:
+            for statement in before:
+                cursor.execute(statement)
 
         def work():
             with suppress(pymysql.MySQLError, OSError), connection.cursor() as cursor:
-                cursor.execute(statement)
+                cursor.execute(last)
 
         threading.Thread(target=work, daemon=True).start()
         running = connection.thread_id()
@@ -85,6 +89,12 @@ class Applications:
 
     def is_there(self, id_):
         return bool(self.ask("SELECT COUNT(*) FROM information_schema.processlist WHERE id = %s", id_)[0])
+
+    def waits_for_a_row(self, id_):
+        # Servers look anew only when nobody read that list for a tenth of a second.
+        time.sleep(0.2)
+        found = self.ask("SELECT trx_state FROM information_schema.innodb_trx WHERE trx_mysql_thread_id = %s", id_)
+        return found == ("LOCK WAIT",)
 
     def close(self):
         with self.cluster.dba_connect(self.node) as dba, dba.cursor() as cursor:
@@ -112,18 +122,26 @@ class Blocked:
     def __init__(self, apps, table):
         self.holder = apps.run("BEGIN", f"UPDATE {table} SET status = 'held' WHERE id = 42")
         self.writer = apps.begin(f"UPDATE {table} SET status = 'paid' WHERE id = 42")
-        waits = "SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_mysql_thread_id = %s AND trx_state = %s"
-
-        def is_seen():
-            # Servers look anew only when nobody read that list for a tenth of a second.
-            time.sleep(0.2)
-            return apps.ask(waits, self.writer, "LOCK WAIT")[0]
-
-        wait_for(is_seen)
+        wait_for(lambda: apps.waits_for_a_row(self.writer))
         self.alter = apps.begin(f"ALTER TABLE {table} COMMENT 'later'")
         wait_for(lambda: apps.ask(BEHIND_A_TABLE, self.alter)[0])
         self.reader = apps.begin(f"SELECT COUNT(*) FROM {table}")
         wait_for(lambda: apps.ask(BEHIND_A_TABLE, self.reader)[0])
+
+
+class Chain:
+    """Three transactions that change the same row, one behind the other; each keeps it once it has it."""
+
+    def __init__(self, apps, table):
+        change = f"UPDATE {table} SET status = 'paid' WHERE id = 42"
+        self.first = apps.run("BEGIN", change)
+        self.second = self._behind(apps, change)
+        self.third = self._behind(apps, change)
+
+    def _behind(self, apps, change):
+        waiting = apps.begin("BEGIN", change)
+        wait_for(lambda: apps.waits_for_a_row(waiting))
+        return waiting
 
 
 @contextmanager

@@ -1,11 +1,12 @@
 """What an account for diagnosis shows of real servers, without an elevation, on the record, and what it never runs."""
 
+import csv
 import re
 
 import pytest
 
 from safeconsole.errors import SafeConsoleError
-from tests.harness.incidents import Blocked, applications, console_on, own_table
+from tests.harness.incidents import Blocked, Chain, applications, console_on, own_table
 from tests.harness.talking import wait_for
 from tests.harness.terminal import Terminal
 
@@ -50,11 +51,89 @@ def test_locks_name_who_blocks_whom_the_oldest_first(cluster, console):
     assert listed[scene.holder][4:6] == ["3", ""]
     assert listed[scene.writer][5] == str(scene.holder)
     assert listed[scene.reader][5] == str(scene.alter)
-    assert f"\\kill {scene.holder} ends what 3 sessions wait for" in messages
+    behind = f"{scene.alter}, {scene.reader} still wait, until those before have ended"
+    assert f"\\kill {scene.holder} frees {scene.writer}; {behind}" in messages
     if cluster.flavour == "mysql":
         assert "idle; last: UPDATE held_rows SET status = 'held' WHERE id = 42" in data
+    assert "not known" not in data
     assert {*accounts_of(console, "information_schema")} == {"diagnose"}
     assert not console.desk.records("elevation-granted")
+
+
+def test_whoever_a_kill_frees_is_shown_as_the_next_holder(cluster, console):
+    with own_table(cluster, "chained_rows") as table, applications(cluster) as apps:
+        chain = Chain(apps, table)
+        _, messages = console.type("\\locks")
+        later = f"{chain.third} still waits, until those before have ended"
+        assert f"\\kill {chain.first} frees {chain.second}; {later}" in messages
+        _, messages = console.type("\\elevate --ticket INC-1 a chain of waiters")
+        for holder, freed in ((chain.first, chain.second), (chain.second, chain.third)):
+            console.answers = [str(holder)]
+            console.type(f"\\kill {holder}")
+            wait_for(lambda: not apps.waits_for_a_row(freed))
+        data, messages = console.type("\\format csv", "\\locks")
+    # The one that waited last has what it waited for, and keeps it: it is the next that others wait for.
+    rows = {line.split(",")[0]: line.split(",") for line in data.splitlines()}
+    assert rows[str(chain.third)][1] == apps.user
+    assert rows[str(chain.third)][5] == "1"
+    assert rows[str(chain.third)][6].startswith("idle ")
+    assert f"shop.{table}" in data
+    assert re.search(r"nobody waits for a lock on primary.*locks that the next one may wait for", messages, re.DOTALL)
+
+
+def test_who_holds_locks_without_a_transaction_is_shown_too(cluster, console):
+    with own_table(cluster, "locked_whole") as table, applications(cluster) as apps:
+        idle = apps.run(f"LOCK TABLES {table} WRITE")
+        data, _ = console.type("\\format csv", "\\locks")
+    (row,) = [row for row in csv.reader(data.splitlines()) if row[0] == str(idle)]
+    assert (row[3], row[7]) == ("no transaction", f"shop.{table}")
+
+
+def _a_lock_on_the_whole_server_is_named(cluster, console):
+    with cluster.dba_connect(cluster.primary) as dba, dba.cursor() as cursor:
+        cursor.execute("FLUSH TABLES WITH READ LOCK")
+        data, _ = console.type("\\locks")
+        assert "the whole server (FLUSH TABLES WITH READ LOCK)" in data
+        cursor.execute("UNLOCK TABLES")
+
+
+def test_the_last_statement_of_who_is_idle_is_shown_where_the_server_keeps_it(private_cluster, tmp_path):
+    cluster = private_cluster("mariadb", replicas=0)
+    with console_on(cluster, tmp_path / "desk") as console, own_table(cluster, "told_rows") as table:
+        with applications(cluster) as apps:
+            change = f"UPDATE {table} SET status = 'held' WHERE id = 42"
+            apps.run("BEGIN", change)
+            data, _ = console.type("\\locks")
+            assert change not in data and "last" not in data
+            with cluster.dba_connect(cluster.primary) as dba, dba.cursor() as cursor:
+                cursor.execute(
+                    "UPDATE performance_schema.setup_consumers SET enabled = 'YES'"
+                    " WHERE name IN ('global_instrumentation', 'thread_instrumentation', 'events_statements_current')"
+                )
+                cursor.execute(
+                    "UPDATE performance_schema.setup_instruments SET enabled = 'YES' WHERE name LIKE 'statement/%'"
+                )
+            apps.run("BEGIN", change.replace("42", "43"))
+            data, _ = console.type("\\locks")
+            assert f"last: {change.replace('42', '43')}" in data
+        _a_lock_on_the_whole_server_is_named(cluster, console)
+
+
+def test_a_look_at_another_node_moves_nobody_there(cluster, tmp_path):
+    with console_on(cluster, tmp_path / "desk", diagnoses=False) as console:
+        desk = console.desk
+        stays = desk.run("SELECT COUNT(*) FROM orders").where
+        other = next(node for node in ("replica-1", "replica-2") if node != stays)
+        console.type("\\processlist primary", f"\\processlist {other}")
+        assert (desk.session.status().reads_at, desk.run("SELECT COUNT(*) FROM orders").where) == (stays, stays)
+        # What is opened or named moves them.
+        desk.session.use("primary")
+        desk.run("SELECT COUNT(*) FROM orders")
+        assert desk.session.status().reads_at == "primary"
+        desk.session.use("")
+        assert desk.session.status().reads_at == stays
+        desk.session.use(other)
+        assert desk.session.status().reads_at == other
 
 
 def test_everything_that_an_incident_asks_works_on_the_primary_without_an_elevation(cluster, console):
@@ -104,6 +183,8 @@ def test_a_session_is_ended_with_an_elevation_and_seen_to_be_gone(cluster, conso
         assert f"{scene.holder} is gone" in messages
         assert not apps.is_there(scene.holder)
         assert accounts_of(console, f"KILL {scene.holder}") == ["elevated"]
+        # Reads do not follow it to the primary.
+        assert console.desk.session.status().reads_at == ""
     assert "rows changed" in data
 
 
@@ -211,6 +292,7 @@ def test_a_session_is_ended_by_the_procedure_of_rds_where_kill_is_refused(privat
         assert f"{opened} is gone" in messages
         assert not apps.is_there(opened)
         assert accounts_of(console, "rds_kill") == ["elevated"]
+        _a_lock_on_the_whole_server_is_named(cluster, console)
 
 
 def test_a_server_without_performance_schema_says_so(private_cluster, tmp_path):

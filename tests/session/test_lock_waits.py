@@ -2,7 +2,15 @@
 
 import pytest
 
-from safeconsole.session.locks import explained_by_holders, row_waits, table_waits, who_blocks
+from safeconsole.session.locks import (
+    LockSession,
+    explained_by_holders,
+    freed_by,
+    held_of,
+    row_waits,
+    table_waits,
+    who_blocks,
+)
 
 ROW = {
     "waiting": 31, "blocking": 30, "schema": "shop", "name": "orders", "index_name": "PRIMARY", "kind": "RECORD",
@@ -116,6 +124,31 @@ def test_everybody_is_listed_with_the_oldest_transaction_first():
         True,
     )
     assert {each.host for each in found} == {"10.0.0.5"}
+
+
+def test_a_kill_frees_who_waits_for_nobody_else():
+    def waiting(id_, *holders):
+        return LockSession(id=id_, user="app", host="", age_seconds=0, waits_for=holders)
+
+    chain = (waiting(1), waiting(2, 1), waiting(3, 1, 2), waiting(4, 3), waiting(5, 9), waiting(9))
+    assert freed_by(1, chain) == ((2,), (3, 4))
+    assert freed_by(9, chain) == ((5,), ())
+    assert freed_by(1, (waiting(1), waiting(2, 1, 7), waiting(7))) == ((), (2,))
+
+
+def test_what_idle_sessions_hold_is_named():
+    rows = [
+        {"id": 7, "kind": "TABLE", "schema": "shop", "name": "orders"},
+        {"id": 7, "kind": "TABLE", "schema": "shop", "name": "orders"},
+        {"id": 7, "kind": "USER LEVEL LOCK", "schema": "", "name": "jobs"},
+        {"id": 8, "kind": "GLOBAL", "schema": None, "name": None},
+        {"id": 9, "schema": "shop", "name": "orders", "mode": "MDL_SHARED_WRITE"},
+    ]
+    assert held_of(rows) == {
+        7: "shop.orders, named lock jobs",
+        8: "the whole server (FLUSH TABLES WITH READ LOCK)",
+        9: "shop.orders",
+    }
 
 
 def test_the_same_age_puts_who_waits_for_nobody_first():
