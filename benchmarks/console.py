@@ -76,11 +76,11 @@ def fill(cluster, rows: int) -> None:
     cluster.wait_caught_up(300)
 
 
-def written(section: str, text: str) -> None:
-    """Put figures between the two marks of a section of docs/benchmarks.md."""
+def written(section: str, text: str, *, page: Path = PAGE) -> None:
+    """Put figures between the two marks of a section of a page."""
     begin, end = f"<!-- {section}: begin -->", f"<!-- {section}: end -->"
-    head, _, rest = PAGE.read_text(encoding="utf-8").partition(begin)
-    PAGE.write_text(f"{head}{begin}\n\n{text}\n{end}{rest.partition(end)[2]}", encoding="utf-8")
+    head, _, rest = page.read_text(encoding="utf-8").partition(begin)
+    page.write_text(f"{head}{begin}\n\n{text}\n{end}{rest.partition(end)[2]}", encoding="utf-8")
 
 
 def table(title: str, costs: dict[str, Cost], *, beside: str = BARE) -> list[str]:

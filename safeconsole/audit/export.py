@@ -6,11 +6,11 @@ objects "query_info", "database", "network_endpoint", "actor" and "metadata".
 
 from __future__ import annotations
 
-from datetime import datetime
 from ipaddress import ip_address
 from typing import Any
 
 from safeconsole import __version__
+from safeconsole.audit.record import moment_in
 from safeconsole.audit.story import StatementStory
 
 OCSF_VERSION = "1.4.0"
@@ -138,7 +138,8 @@ def _unmapped(story: StatementStory) -> dict[str, Any]:
 
 
 def _milliseconds(time: str) -> int:
-    return round(datetime.fromisoformat(time).timestamp() * 1000) if time else 0
+    moment = moment_in(time)
+    return round(moment.timestamp() * 1000) if moment else 0
 
 
 def _ip_of(text: str) -> str:

@@ -7,10 +7,10 @@ module needs the extra `parquet`: commands import it when they write such a file
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime
 from itertools import islice
 from typing import Any, BinaryIO, get_type_hints
 
+from safeconsole.audit.record import moment_in
 from safeconsole.audit.story import StatementStory
 from safeconsole.errors import ConfigurationError
 
@@ -26,7 +26,7 @@ except ImportError as missing:
 
 GROUP_ROWS = 10_000
 TIMES = frozenset({"asked", "sent", "ended"})
-"""Fields that hold a UTC time, or "", which is null in the file."""
+"""Fields that hold a UTC time; "", and what is no time, is null in the file."""
 
 _TYPES: dict[object, tuple[str, Any]] = {
     str: ("string", pa.string()),
@@ -61,6 +61,6 @@ def _columns() -> Iterator[tuple[str, tuple[str, Any]]]:
 def _value(story: StatementStory, name: str) -> object:
     value = getattr(story, name)
     if name in TIMES:
-        return datetime.fromisoformat(value) if value else None
+        return moment_in(value)
     # Half a surrogate pair is no text that a file of columns can hold.
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import msgspec
@@ -292,6 +293,15 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     previous: str
     record: Record
     hash: str = ""
+
+
+def moment_in(time: str) -> datetime | None:
+    """Return a journal's time in UTC, or None where none can be read: a file holds what somebody wrote."""
+    try:
+        moment = datetime.fromisoformat(time)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return None
 
 
 def sealed(entry: Entry) -> Entry:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from socket import gethostname
 
 from safeconsole import __version__
+from safeconsole.audit.record import moment_in
 from safeconsole.audit.sinks import Parcel, SinkError, kind_of, post
 
 try:
@@ -91,8 +92,8 @@ def _text(key: str, value: str) -> KeyValue:
 
 def _nanoseconds(time: str) -> int:
     """Return a journal time as nanoseconds since 1970, 0 if it is invalid."""
-    try:
-        since = datetime.fromisoformat(time).astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
-    except ValueError:
+    moment = moment_in(time)
+    if moment is None:
         return 0
+    since = moment - datetime(1970, 1, 1, tzinfo=UTC)
     return max(0, (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1000

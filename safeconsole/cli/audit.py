@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import sys
 import time
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import IO
 
 import click
@@ -15,20 +15,21 @@ from msgspec.structs import replace
 
 from safeconsole.audit.kept import purge_kept
 from safeconsole.audit.narrative import Passage, narrate, passage_of
-from safeconsole.audit.record import GONE, Entry, Finding, SessionSummary, doubt_about, noted_digest
+from safeconsole.audit.record import GONE, Entry, Finding, SessionSummary, doubt_about, moment_in, noted_digest
 from safeconsole.audit.recording import read_recording, tame
 from safeconsole.audit.retention import keep
-from safeconsole.audit.search import LocalArchive, found, query_of
+from safeconsole.audit.search import LocalArchive, query_of
 from safeconsole.audit.shipping import open_shipper
 from safeconsole.audit.story import StatementStory
 from safeconsole.cli.application import Application
 from safeconsole.cli.audit_review import (
+    STORED_OPTION,
     Moment,
-    complain,
     export_command,
     query_options,
     rejudge_command,
     review_command,
+    statements_found,
 )
 from safeconsole.cli.rows import format_option, write_list, write_rows
 from safeconsole.cluster.engine import Row
@@ -237,11 +238,14 @@ def show_command(app: Application, session: str, form: str) -> None:
 @audit.command("search")
 @click.argument("text", default="")
 @query_options
+@STORED_OPTION
 @format_option
 @click.pass_obj
-def search_command(app: Application, /, text: str, sessions: tuple[str, ...], form: str, **fields: object) -> None:
+def search_command(
+    app: Application, /, text: str, sessions: tuple[str, ...], places: tuple[Path, ...], form: str, **fields: object
+) -> None:
     """Find statements matching TEXT and the options."""
-    stories = found(app.archive(), query_of(text, fields), sessions, unread=complain)
+    stories = statements_found(app, query_of(text, fields), sessions, places)
     if form == "table":
         write_list(FOUND_COLUMNS, map(_found_row, stories))
     else:
@@ -337,9 +341,9 @@ def _session_row(summary: SessionSummary) -> Row:
 def _listed_session(summary: SessionSummary) -> Row:
     """Return a session as one short line; counts of zero are left out."""
     lasted = "open" if summary.live else "no end"
+    opening, closing = moment_in(summary.opened), moment_in(summary.closed)
     if summary.closed:
-        took = dt.datetime.fromisoformat(summary.closed) - dt.datetime.fromisoformat(summary.opened)
-        lasted = clock_text(took.total_seconds())
+        lasted = clock_text((closing - opening).total_seconds()) if opening and closing else "not known"
     held = [
         f"{number:,} {what}"
         for what in ("refused", "failed", "stopped", "elevated", "unknown")

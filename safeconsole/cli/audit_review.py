@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 import click
@@ -22,7 +23,7 @@ from safeconsole.audit.review import (
     reasons_for_review,
     state_of,
 )
-from safeconsole.audit.search import OUTCOMES, VERDICTS, LocalArchive, found, moment_of, query_of
+from safeconsole.audit.search import OUTCOMES, VERDICTS, LocalArchive, Query, found, moment_of, query_of
 from safeconsole.audit.story import StatementStory
 from safeconsole.cli.application import Application
 from safeconsole.cli.rows import format_option, write_list, write_rows
@@ -65,6 +66,26 @@ def query_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+STORED_OPTION = click.option(
+    "--from",
+    "places",
+    multiple=True,
+    type=click.Path(exists=True, path_type=Path),
+    help="Search Parquet files of `audit export`, or directories of them, instead of the journal of this computer.",
+)
+
+
+def statements_found(
+    app: Application, query: Query, sessions: tuple[str, ...], places: tuple[Path, ...]
+) -> Iterator[StatementStory]:
+    """Yield matching statements, from the journal of this computer or from exported files."""
+    if not places:
+        return found(app.archive(), query, sessions, unread=complain)
+    from safeconsole.audit.stored import stored
+
+    return stored(places, query, sessions)
+
+
 def complain(what: str) -> None:
     click.echo(safe(what), err=True)
 
@@ -77,6 +98,7 @@ _LINES: dict[str, Callable[[StatementStory], object]] = {"jsonl": lambda story: 
 @click.command("export")
 @click.argument("text", default="")
 @query_options
+@STORED_OPTION
 @click.option(
     "--format",
     "form",
@@ -86,9 +108,11 @@ _LINES: dict[str, Callable[[StatementStory], object]] = {"jsonl": lambda story: 
     help="One JSON object a line, comma-separated values, OCSF Datastore Activity, one event a line, or Parquet.",
 )
 @click.pass_obj
-def export_command(app: Application, /, text: str, sessions: tuple[str, ...], form: str, **fields: object) -> None:
+def export_command(
+    app: Application, /, text: str, sessions: tuple[str, ...], places: tuple[Path, ...], form: str, **fields: object
+) -> None:
     """Write all fields of the statements matching TEXT and the options."""
-    stories = found(app.archive(), query_of(text, fields), sessions, unread=complain)
+    stories = statements_found(app, query_of(text, fields), sessions, places)
     if form == "parquet":
         if sys.stdout.isatty():
             raise ConfigurationError(

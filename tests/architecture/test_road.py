@@ -14,7 +14,10 @@ RECONNECT = {str(path.relative_to(PACKAGE)) for path in (PACKAGE / "reconnect").
 STORES = {"audit/central.py", "capacity/shared_shelf.py", "gateway/peers.py", "gateway/token_database.py"}
 """Write the console's own records and reports to a database of the team's, never a person's statement."""
 
-TALKS = ENGINES | DEMO | RECONNECT | STORES
+FILES = {"audit/stored.py"}
+"""Reads exported files through a database in this process, closed to everything else."""
+
+TALKS = ENGINES | DEMO | RECONNECT | STORES | FILES
 
 SINKS = {"approvals/notices.py", "audit/shipping.py"}
 """Send records to others, never statements."""

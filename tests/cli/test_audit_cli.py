@@ -504,6 +504,20 @@ def test_an_export_of_columns_holds_every_statement(run):
     ]
 
 
+@pytest.mark.parametrize(
+    "time", ["2026-11-07T11:30:60.000000Z", "yesterday", "", "0001-01-01T00:00:00+23:59", "2026-11-07"]
+)
+def test_a_time_that_somebody_wrote_into_a_file_is_shown_and_stops_nothing(run, time):
+    path = next((run.directory / "sessions").glob("*aa11*"))
+    path.write_bytes(re.sub(rb'"time":"[^"]*"', b'"time":"%s"' % time.encode(), path.read_bytes()))
+    for words in (("list",), ("show", "aa11"), ("search",), ("verify",), ("review",)):
+        run(*words, code=1 if words == ("verify",) else 0)
+    for form in ("jsonl", "csv", "ocsf"):
+        assert run("export", "--format", form)
+    table = parquet.read_table(io.BytesIO(run.bytes("export", "--format", "parquet")))
+    assert table.num_rows == len(rows(run("export")))
+
+
 def test_a_session_that_cannot_be_read_does_not_keep_the_others_from_being_found(run):
     path = next((run.directory / "sessions").glob("*aa11*"))
     whole = path.read_bytes()

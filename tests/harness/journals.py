@@ -1,5 +1,6 @@
 """A clock that the test moves, and sessions worth reading."""
 
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,9 +22,8 @@ class HandClock:
 
     def utc(self) -> str:
         self.seconds += 0.001
-        minutes, seconds = divmod(self.seconds, 60)
-        hours, minutes = divmod(int(minutes), 60)
-        return f"2026-11-07T{hours:02d}:{minutes:02d}:{seconds:09.6f}Z"
+        moment = datetime(2026, 11, 7) + timedelta(microseconds=round(self.seconds * 1e6))
+        return f"{moment.isoformat(timespec='microseconds')}Z"
 
 
 OPENED = SessionOpened(

@@ -1,12 +1,8 @@
 """The central audit database on real servers: every line once, whole, and again after the server was away."""
 
 import os
-import pwd
 import random
-import shutil
-import signal
-import socket
-import subprocess
+import re
 import time
 from pathlib import Path
 
@@ -24,6 +20,8 @@ from safeconsole.audit.record import Noticed
 from safeconsole.config.settings import CapacitySettings
 from tests.gateway.test_peers import check_peers
 from tests.gateway.test_token_database import check_tokens
+from tests.harness.journals import HandClock, write_session
+from tests.harness.postgres import own_postgres, postgres_binaries
 from tests.harness.proxy import Proxy
 
 LONG = "x" * 1_000_000 + "ü\U0001f600"
@@ -131,13 +129,6 @@ def test_a_real_server_of_the_family_that_is_away_for_a_while_gets_everything_on
             cursor.execute("DROP USER audit_sink@'%'")
 
 
-def postgres_binaries():
-    """The directory of PostgreSQL's programs, the newest where there are several, or None."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[-3]))
-    on_path = shutil.which("postgres")
-    return found[-1].parent if found else Path(on_path).parent if on_path else None
-
-
 @pytest.fixture
 def postgres():
     """A PostgreSQL of this test's own, and functions that start and stop it."""
@@ -145,46 +136,8 @@ def postgres():
     if binaries is None:
         why = "THE POSTGRESQL TEST DID NOT RUN: apt-get install postgresql"
         pytest.fail(why) if os.environ.get("SAFECONSOLE_REQUIRE_SERVERS") else pytest.skip(why)
-    account = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
-    data = Path("/tmp") / f"safeconsole-pg-{os.getpid()}"
-    data.mkdir(mode=0o700)
-    os.chown(data, account.pw_uid, account.pw_gid)
-    # It refuses to run as root.
-    become = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": ()} if os.geteuid() == 0 else {}
-    subprocess.run(
-        [binaries / "initdb", "-D", data / "d", "-A", "trust", "-U", "audit", "-E", "UTF8", "--no-sync"],
-        check=True,
-        capture_output=True,
-        **become,
-    )
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    url = f"postgresql+psycopg://audit@127.0.0.1:{port}/postgres"
-    running = []
-
-    def start():
-        command = [binaries / "postgres", "-D", data / "d", "-p", str(port), "-k", str(data), "-h", "127.0.0.1"]
-        running.append(
-            subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=data, **become)
-        )
-        deadline = time.monotonic() + 30
-        while subprocess.run(
-            [binaries / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)], check=False
-        ).returncode:
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-
-    def stop():
-        # Not after its clients have left, but at once: SIGINT is its fast shutdown.
-        running[-1].send_signal(signal.SIGINT)
-        running[-1].wait(30)
-
-    start()
-    yield url, start, stop
-    if running[-1].poll() is None:
-        stop()
-    shutil.rmtree(data)
+    with own_postgres(binaries) as server:
+        yield server
 
 
 def check_away_for_a_while(directory, url, start, stop):
@@ -255,3 +208,23 @@ def test_a_database_that_dies_again_and_again_while_it_is_fed_misses_nothing_and
     sink.close()
     for stream, expected in lines.items():
         assert held(url, stream) == expected
+
+
+def test_a_table_in_parts_by_month_keeps_each_line_once_and_gives_a_month_away_at_once(postgres, tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "scale.md").read_text(encoding="utf-8")
+    (made,) = re.findall(r"```sql\n([\s\S]*?)```", page)
+    engine = sqlalchemy.create_engine(postgres[0])
+    with engine.begin() as connection:
+        connection.execute(sqlalchemy.text(made))
+    directory = tmp_path / "audit"
+    for month, session in ((11, "old"), (12, "new")):
+        clock = HandClock()
+        clock.utc = lambda month=month: f"2026-{month}-30T11:30:03.000001Z"
+        write_session(directory, clock, session=session)
+    check_once_and_whole(directory, postgres[0])
+    with engine.begin() as connection:
+        assert connection.execute(sqlalchemy.text("SELECT count(*) FROM safeconsole_entries_2026_11")).scalar() > 3
+        connection.execute(sqlalchemy.text("DROP TABLE safeconsole_entries_2026_11"))
+    assert not held(postgres[0], "old")
+    assert held(postgres[0], "new")
+    engine.dispose()
