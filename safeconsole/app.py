@@ -177,10 +177,12 @@ class Program:
             from safeconsole.sqlite.engine import open_engine as open_files
 
             return open_files(name, cluster, self.clock)
+        from safeconsole.config.kept_grants import KeptGrants
         from safeconsole.config.secrets import LocalSecrets
         from safeconsole.mysql.engine import open_engine
 
-        return open_engine(name, cluster, LocalSecrets({name: cluster}, self.environ), self.clock)
+        grants = KeptGrants(self.state_directory(self.person), name)
+        return open_engine(name, cluster, LocalSecrets({name: cluster}, self.environ), self.clock, grants=grants)
 
     def _recording(self, session: Session, name: str, recordings: ExitStack) -> Recording | None:
         from shutil import get_terminal_size

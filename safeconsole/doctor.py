@@ -17,6 +17,7 @@ from safeconsole.capacity.asking import Asker
 from safeconsole.cluster.engine import Row
 from safeconsole.cluster.routing import several_writers
 from safeconsole.config.identity import NameProof, Person
+from safeconsole.config.kept_grants import KeptGrants
 from safeconsole.config.settings import Accounts, ClusterSettings
 from safeconsole.dialects import DIALECTS
 from safeconsole.dialects.grants import (
@@ -62,8 +63,11 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     remedy: str = ""
 
 
-def examine(asker: Asker, cluster: ClusterSettings) -> Iterator[Check]:
+def examine(asker: Asker, cluster: ClusterSettings, kept: KeptGrants) -> Iterator[Check]:
     """Yield findings as they are made: the cluster first, then each node that answers.
+
+    Args:
+        kept: what its elevated account said when it was last there; it is not asked by this.
 
     Raises SafeConsoleError: the cluster cannot be asked at all, or a person interrupted it.
     """
@@ -87,6 +91,7 @@ def examine(asker: Asker, cluster: ClusterSettings) -> Iterator[Check]:
         try:
             yield from _account_checks(asker, reading, cluster)
             yield from _diagnosis_checks(asker, reading, cluster)
+            yield from _kept_checks(reading, _dialect(asker, reading), cluster, kept)
             yield _room_check(asker, reading)
             yield from _server_checks(asker, reading)
         except SafeConsoleError as error:
@@ -191,8 +196,10 @@ def _elevated_check(accounts: Accounts) -> Check:
         )
         remedy = "two accounts; `safeconsole doctor --grants` prints both"
     else:
-        finding, detail = CheckResult.UNSEEN, f"{accounts.elevated}: its password is fetched at an elevation only"
-        remedy = "compare SHOW GRANTS with `safeconsole doctor --grants`"
+        detail = (
+            f"{accounts.elevated}: its password is fetched at an elevation only, and what it says then is kept a day"
+        )
+        finding, remedy = CheckResult.UNSEEN, "compare SHOW GRANTS with `safeconsole doctor --grants`"
     return Check(where="cluster", what="elevated account", finding=finding, detail=detail, remedy=remedy)
 
 
@@ -268,6 +275,16 @@ def _diagnosis_checks(asker: Asker, reading: Reading, cluster: ClusterSettings) 
         return
     held = privileges_by_itself(dialect, ((row,), *listed))
     yield from _grant_checks(reading, dialect, Account.DIAGNOSE, _named(asker, held, row))
+
+
+def _kept_checks(reading: Reading, dialect: Dialect, cluster: ClusterSettings, kept: KeptGrants) -> Iterator[Check]:
+    """Yield faults of the elevated account, as it said itself when somebody was last elevated there."""
+    account = cluster.accounts.elevated
+    found = kept.of(account, {reading.identity.server}) if account and reading.identity else None
+    if found is None:
+        return
+    for check in _grant_checks(reading, dialect, Account.ELEVATED, found.held, cluster.schema):
+        yield replace(check, detail=f"{check.detail}; as it said {found.ago}")
 
 
 def _grantee(row: Row) -> str:

@@ -19,6 +19,7 @@ from safeconsole.capacity.asking import Asker
 from safeconsole.cli.application import Application, Door
 from safeconsole.cli.root import CLUSTER
 from safeconsole.cli.rows import format_option, write_rows
+from safeconsole.config.kept_grants import KeptGrants
 from safeconsole.config.settings import Accounts, ClusterSettings
 from safeconsole.dialects import DIALECTS
 from safeconsole.dialects.grants import USUAL_PEOPLE, grant_statements
@@ -67,7 +68,8 @@ def doctor(app: Application, cluster: str, form: str, people: tuple[str, ...], *
         if grants:
             write_grants(opened.rules().dialect, wanted)
             return 0
-        checks = list(examine(Asker(session=opened.session, rules=opened.rules), settings))
+        kept = KeptGrants(app.state_directory(app.person), cluster)
+        checks = list(examine(Asker(session=opened.session, rules=opened.rules), settings, kept))
     checks.sort(key=lambda check: _WORST_FIRST.index(check.finding))
     if form == "table":
         click.echo("".join(f"{line}\n" for line in _report(checks)), nl=False)

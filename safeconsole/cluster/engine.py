@@ -393,10 +393,10 @@ class Engine(Protocol):
         ...
 
     def lacking(self, statement: Statement, *, schema: str) -> str:
-        """Return the privilege that the elevated account lacks for a statement, by its own grants.
+        """Return what the elevated account lacks for a statement, by its own grants, as evidence for a person.
 
         Returns:
-            "" where nothing is known against it: before its first connection of this process, too.
+            "" where nothing is known against it.
         """
         ...
 

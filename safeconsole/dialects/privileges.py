@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from safeconsole.dialects.grants import privileges_of, schema_pattern
+from safeconsole.dialects.grants import privileges_of, quoted_account, schema_pattern
 from safeconsole.sqltext.dialect import EVERY_VERSION, Dialect
 from safeconsole.sqltext.statement import Statement
 from safeconsole.sqltext.vocabulary import Privilege
@@ -85,7 +85,8 @@ def privileges_by_itself(dialect: Dialect, answers: Sequence[Sequence[Sequence[A
     else:
         held = privileges_by_grants(str(row[0]) for row in listed[0])
     role = str(named[1] or "NONE")
-    return msgspec.structs.replace(held, role="" if role == "NONE" else role)
+    user, _, host = str(named[0]).rpartition("@")
+    return msgspec.structs.replace(held, grantee=quoted_account(user, host), role="" if role == "NONE" else role)
 
 
 def lacking(held: AccountPrivileges, statement: Statement, dialect: Dialect, *, schema: str) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from safeconsole.clock import Clock
 from safeconsole.cluster.engine import Connection, Sensor, in_turn
+from safeconsole.config.kept_grants import KeptGrants, KeptPrivileges
 from safeconsole.config.secrets import Secret, Secrets
 from safeconsole.config.settings import ClusterSettings
 from safeconsole.dialects.privileges import AccountPrivileges, lacking
@@ -60,6 +61,7 @@ class MySqlEngine:
         free_memory: Mapping[NodeName, Sensor] | None = None,
         running_memory: Mapping[NodeName, Sensor] | None = None,
         bastion: Bastion | None = None,
+        grants: KeptGrants | None = None,
     ) -> None:
         self._name = name
         self._settings = settings
@@ -83,6 +85,7 @@ class MySqlEngine:
         self._upkeep: threading.Thread | None = None
         self._stirred = 0
         self._elevated: AccountPrivileges | None = None
+        self._grants = grants
 
     @property
     def flavour(self) -> Flavour:
@@ -119,7 +122,10 @@ class MySqlEngine:
         # What is elevated belongs to one session, for as long as its elevation.
         if account is Account.ELEVATED:
             opened = open_one()
-            self._elevated = opened.privileges or self._elevated
+            if opened.privileges is not None:
+                self._elevated = opened.privileges
+                if self._grants is not None:
+                    self._grants.keep(self._login_name(account), node, seen.server, opened.privileges)
             return opened
         within = self._settings.connect_seconds
         try:
@@ -230,10 +236,23 @@ class MySqlEngine:
         return monitor.position() if monitor else ""
 
     def lacking(self, statement: Statement, *, schema: str) -> str:
-        """Return the privilege that the elevated account lacks for a statement; see `Engine`."""
-        if self._elevated is None:
+        """Return what the elevated account lacks for a statement; see `Engine`."""
+        kept = self._kept_grants() if self._elevated is None else None
+        held = kept.held if kept else self._elevated
+        if held is None:
             return ""
-        return lacking(self._elevated, statement, self.rules.dialect, schema=schema or self._settings.schema)
+        named = lacking(held, statement, self.rules.dialect, schema=schema or self._settings.schema)
+        if not named:
+            return ""
+        if kept is None:
+            return f"the elevated account has no {named}"
+        return f"the elevated account had no {named} on {kept.node} {kept.ago}; every elevation asks it anew"
+
+    def _kept_grants(self) -> KeptPrivileges | None:
+        if self._grants is None:
+            return None
+        servers = {seen.server for seen in tuple(self._measurements.seen.values())}
+        return self._grants.of(self._settings.accounts.elevated, servers)
 
     def has_reached(self, node: NodeName, position: str, *, within_seconds: float) -> bool:
         """Whether a node has applied a position; see `Engine`."""
@@ -306,7 +325,7 @@ class MySqlEngine:
         return seen
 
 
-def open_engine(
+def open_engine(  # noqa: PLR0913 (what an engine is made of, each named)
     name: str,
     settings: ClusterSettings,
     secrets: Secrets,
@@ -314,11 +333,13 @@ def open_engine(
     *,
     free_memory: Mapping[NodeName, Sensor] | None = None,
     running_memory: Mapping[NodeName, Sensor] | None = None,
+    grants: KeptGrants | None = None,
 ) -> MySqlEngine:
     """Return the engine of one cluster; it opens no connection before the first request.
 
     Args:
         free_memory, running_memory: as of `MySqlEngine`, in place of the configured ones.
+        grants: where what the elevated account says that it may do is kept, None for nowhere.
     """
     if settings.free_memory and free_memory is None and running_memory is None:
         from safeconsole.cluster.host_memory import host_sources  # noqa: PLC0415 (few ask for it, and it loads HTTP)
@@ -331,5 +352,12 @@ def open_engine(
 
         bastion = Bastion(settings.ssh, socket_directory(os.environ))
     return MySqlEngine(
-        name, settings, secrets, clock, free_memory=free_memory, running_memory=running_memory, bastion=bastion
+        name,
+        settings,
+        secrets,
+        clock,
+        free_memory=free_memory,
+        running_memory=running_memory,
+        bastion=bastion,
+        grants=grants,
     )

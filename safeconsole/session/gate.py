@@ -412,9 +412,8 @@ class Gate:
         )
 
     def _lacking(self, statement: Statement) -> str:
-        """Return why an elevation would not help a statement, as far as that is known in this process, or ""."""
-        named = self._engine.lacking(statement, schema=self._nodes.schema)
-        return f"the elevated account has no {named}" if named else self._elevations.lacking(statement)
+        """Return why an elevation would not help a statement, as far as that is known, or ""."""
+        return self._engine.lacking(statement, schema=self._nodes.schema) or self._elevations.lacking(statement)
 
     def _queued(self, number: int, permit: Permit, connection: Connection, progress: Progress) -> Connection:
         """Take a slot on the connection's node; return the connection, proven again after a wait."""

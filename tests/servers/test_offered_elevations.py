@@ -1,6 +1,15 @@
 """A refusal offers no elevation that the elevated account cannot use: it says itself what it may, when it is first there."""
 
-from safeconsole.errors import Action
+import json
+import stat
+
+from safeconsole.capacity.asking import Asker
+from safeconsole.config.kept_grants import BELIEVED_SECONDS, KeptGrants
+from safeconsole.dialects import DIALECTS
+from safeconsole.doctor import examine
+from safeconsole.errors import Action, RefusedError
+from safeconsole.sqltext.lexer import LexicalRules
+from safeconsole.sqltext.vocabulary import Flavour
 from tests.harness.desk import seated
 
 
@@ -49,3 +58,70 @@ def test_what_only_an_administrator_may_is_not_offered_either(private_cluster, t
         desk.run(HELD[0])
         desk.session.stand_down()
         assert offer(desk.error_of("KILL 999999999")) == (False, ["CONNECTION_ADMIN"])
+
+
+def kept_file(directory):
+    return directory / ".local/state/safeconsole/grants/shop.json"
+
+
+def offered(cluster, directory, text):
+    """What the first refusal of a new process offers."""
+    with seated(cluster, directory, justification=None) as desk:
+        return offer(desk.error_of(text))
+
+
+def test_the_next_process_knows_it_too_for_a_day(cluster, tmp_path):
+    text, lacks = next(iter(LACKING.items()))
+    with seated(cluster, tmp_path, justification=None) as desk:
+        desk.session.elevate(reason="a test")
+        desk.run(HELD[0])
+    file = kept_file(tmp_path)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    told = f"{lacks} on primary 0 min ago; every elevation asks it anew"
+    with seated(cluster, tmp_path, justification=None) as desk:
+        error = desk.error_of(text)
+        assert (offer(error)[0], error.evidence[-1]) == (False, f"the elevated account had no {told}")
+        assert offer(desk.error_of(HELD[0])) == (True, [])
+        # An elevation that the person asks for by themselves is as it was, and the server's word is the last.
+        desk.session.elevate(reason="it was granted since")
+        assert desk.error_of(text).number in {1142, 1146}
+    good = file.read_bytes()
+    day_old = [{**each, "read_epoch": each["read_epoch"] - BELIEVED_SECONDS} for each in json.loads(good)]
+    elsewhere = [{**each, "server": "another"} for each in json.loads(good)]
+    later = [{**each, "read_epoch": each["read_epoch"] + 3600} for each in json.loads(good)]
+    for changed in (day_old, elsewhere, later, {"account": 7}):
+        file.write_text(json.dumps(changed))
+        assert offered(cluster, tmp_path, text) == (True, []), changed
+    file.write_bytes(good)
+    file.chmod(0o666)
+    assert offered(cluster, tmp_path, text) == (True, [])
+    file.unlink()
+    file.symlink_to(tmp_path / "config.toml")
+    assert offered(cluster, tmp_path, text) == (True, [])
+
+
+def test_what_is_kept_permits_nothing(cluster, tmp_path):
+    with seated(cluster, tmp_path, justification=None) as desk:
+        desk.session.elevate(reason="a test")
+        desk.run(HELD[0])
+    file = kept_file(tmp_path)
+    everything = {"name": "ALL PRIVILEGES"}
+    rich = [{**each, "held": {**each["held"], "privileges": [everything]}} for each in json.loads(file.read_text())]
+    file.write_text(json.dumps(rich))
+    with seated(cluster, tmp_path, justification=None) as desk:
+        for text in (*LACKING, *HELD):
+            assert isinstance(desk.error_of(text), RefusedError), text
+        assert not desk.records("intent")[1:] or {each["account"] for each in desk.records("intent")[1:]} == {"read"}
+
+
+def test_doctor_judges_what_the_elevated_account_said(cluster, tmp_path):
+    with seated(cluster, tmp_path, justification=None) as desk:
+        desk.session.elevate(reason="a test")
+        desk.run(HELD[0])
+        asker = Asker(session=desk.session, rules=lambda: LexicalRules(dialect=DIALECTS[Flavour(cluster.flavour)]))
+        cluster_settings = desk.program.settings().cluster("shop")
+        kept = KeptGrants(desk.program.state_directory(desk.program.person), "shop")
+        checks = [check for check in examine(asker, cluster_settings, kept) if "console_elevated" in check.what]
+    assert {check.where for check in checks} == {"primary"}
+    assert all(check.detail.endswith("as it said 0 min ago") for check in checks)

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from safeconsole.capacity.asking import Asker
+from safeconsole.config.kept_grants import KeptGrants
 from safeconsole.config.settings import ClusterSettings
 from safeconsole.dialects import DIALECTS
 from safeconsole.doctor import examine
@@ -192,7 +193,11 @@ def test_a_middleman_that_takes_one_question_at_a_time_is_found_out_and_told(clu
             assert desk.run("SELECT id FROM orders WHERE id = 9").table == [(9,)]
             assert sum(len(proxy.lines) - made[name] for name, proxy in proxies.items()) <= 1
             rules = rules_of(DIALECTS[Flavour(cluster.flavour)], 0, "")
-            told = examine(Asker(session=desk.session, rules=lambda: rules), ClusterSettings(nodes=()))
+            told = examine(
+                Asker(session=desk.session, rules=lambda: rules),
+                ClusterSettings(nodes=()),
+                KeptGrants(tmp_path, "shop"),
+            )
             assert "asked alone" in next(check.detail for check in told if check.what == "round trips")
     finally:
         for proxy in proxies.values():
