@@ -77,8 +77,12 @@ class Program:
             self._settings = load_settings(self.config, self.environ)
             sinks = self._settings.audit.sinks.values()
             settings = self._settings
-            others = (each.secret_variable for each in (settings.notices, settings.capacity, settings.gateway))
-            _keep_from_children([*others, *(sink.secret_variable for sink in sinks)])
+            others = [
+                each.secret_variable for each in (settings.notices, settings.capacity, settings.gateway, settings.serve)
+            ]
+            _keep_from_children(
+                [*others, settings.serve.sign_in.client_secret_variable, *(sink.secret_variable for sink in sinks)]
+            )
         return self._settings
 
     def audit_directory(self, person: Person) -> Path:

@@ -150,6 +150,21 @@ def insert_once(dialect: str) -> Insert:
             return insert(ENTRIES)
 
 
+def put(table: Table, dialect: str) -> Insert:
+    """Return an INSERT that replaces the row with the same primary key."""
+    match dialect:
+        case "postgresql":
+            row: postgresql.Insert | sqlite.Insert = postgresql.insert(table)
+        case "sqlite":
+            row = sqlite.insert(table)
+        case _:
+            over = mysql.insert(table)
+            return over.on_duplicate_key_update({each.name: over.inserted[each.name] for each in table.columns})
+    keys = [each.name for each in table.primary_key]
+    others = {each.name: row.excluded[each.name] for each in table.columns if each.name not in keys}
+    return row.on_conflict_do_update(index_elements=keys, set_=others) if others else row.on_conflict_do_nothing()
+
+
 def _row(parcel: Parcel) -> dict[str, object]:
     time, digest, kind = kind_of(parcel.line)
     line = parcel.line.decode("utf-8", "replace")

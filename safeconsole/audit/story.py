@@ -187,38 +187,13 @@ def summary_of(session: str, entries: Iterable[Entry], *, live: bool = False, tr
         live: whether a console still writes; its last intent is then running, not unknown.
         trouble: why not all could be read, or "".
     """
-    count = _Count()
+    count = SessionCount()
     for entry in entries:
         count.read(entry)
-    # A lock that somebody else holds does not keep a session open that has closed.
-    live = live and not count.closed
-    return SessionSummary(
-        session=session,
-        opened=count.opened,
-        closed=count.closed,
-        person=count.person,
-        cluster=count.cluster,
-        face=count.face,
-        statements=count.asked,
-        refused=count.outcomes[OutcomeKind.REFUSED],
-        failed=count.outcomes[OutcomeKind.FAILED],
-        changed_rows=count.changed_rows,
-        denied=count.denied,
-        stopped=count.outcomes[OutcomeKind.STOPPED] + count.outcomes[OutcomeKind.UNSEEN],
-        elevated=count.elevated,
-        unknown=count.outcomes[OutcomeKind.UNKNOWN] + (0 if live else len(count.open_intents)),
-        break_glass=count.break_glass,
-        tampered=count.notices[TAMPERING],
-        insisted=count.notices[INSISTING],
-        kept_from=count.kept_from if count.face == "mcp" else 0,
-        live=live,
-        entries=count.entries,
-        head=count.head,
-        trouble=trouble,
-    )
+    return count.summary(session, live=live, trouble=trouble)
 
 
-class _Count(msgspec.Struct):
+class SessionCount(msgspec.Struct):
     """Counters for one session, updated entry by entry."""
 
     opened: str = ""
@@ -266,3 +241,32 @@ class _Count(msgspec.Struct):
                 self.kept_from += refused and (record.statement, "elevate") in self.verdicts
             case _:
                 pass
+
+    def summary(self, session: str, *, live: bool, trouble: str) -> SessionSummary:
+        """Return the summary of what was read so far; the arguments are those of `summary_of`."""
+        # A lock that somebody else holds does not keep a session open that has closed.
+        live = live and not self.closed
+        return SessionSummary(
+            session=session,
+            opened=self.opened,
+            closed=self.closed,
+            person=self.person,
+            cluster=self.cluster,
+            face=self.face,
+            statements=self.asked,
+            refused=self.outcomes[OutcomeKind.REFUSED],
+            failed=self.outcomes[OutcomeKind.FAILED],
+            changed_rows=self.changed_rows,
+            denied=self.denied,
+            stopped=self.outcomes[OutcomeKind.STOPPED] + self.outcomes[OutcomeKind.UNSEEN],
+            elevated=self.elevated,
+            unknown=self.outcomes[OutcomeKind.UNKNOWN] + (0 if live else len(self.open_intents)),
+            break_glass=self.break_glass,
+            tampered=self.notices[TAMPERING],
+            insisted=self.notices[INSISTING],
+            kept_from=self.kept_from if self.face == "mcp" else 0,
+            live=live,
+            entries=self.entries,
+            head=self.head,
+            trouble=trouble,
+        )

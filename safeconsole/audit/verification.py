@@ -142,7 +142,7 @@ def walk(lines: Iterable[bytes], *, first: str = GENESIS, session: str = "") -> 
         if not line.endswith(b"\n"):
             return Walked(hashes=tuple(hashes), torn=line)
         found = hash_in_line(line[:-1])
-        what = "its text does not match its hash" if found is None else _misplaced(line, number, previous, session)
+        what = "its text does not match its hash" if found is None else misplaced(line, number, previous, session)
         if found is None or what:
             return Walked(hashes=tuple(hashes), number=number, what=what)
         hashes.append(found)
@@ -150,7 +150,7 @@ def walk(lines: Iterable[bytes], *, first: str = GENESIS, session: str = "") -> 
     return Walked(hashes=tuple(hashes))
 
 
-def _misplaced(line: bytes, number: int, previous: str, session: str) -> str:
+def misplaced(line: bytes, number: int, previous: str, session: str) -> str:
     try:
         place = _LINE_PLACE.decode(line)
     except (msgspec.DecodeError, ValueError):

@@ -159,15 +159,17 @@ def serve_command(app: Application, port: int) -> None:
     Only on 127.0.0.1; the printed address works once, for one browser. Ends with Ctrl-C.
     """
     # Imported here: no other command needs a web server.
-    from safeconsole.web.server import LOOPBACK, Desk, PageServer, new_keys
+    from safeconsole.web.local import Desk, new_keys, respond
+    from safeconsole.web.server import LOOPBACK, PageServer
 
     try:
-        server = PageServer(port)
+        server = PageServer((LOOPBACK, port))
     except OSError as error:
         raise ConfigurationError(f"port {port} is not available: {(error.strerror or '').lower()}") from error
     keys = new_keys(server.server_port)
     recording = partial(read_recording, app.audit_directory(app.person))
-    server.desk = Desk(archive=app.archive, reviews=app.reviews, recording=recording, keys=keys)
+    desk = Desk(archive=app.archive, reviews=app.reviews, recording=recording, keys=keys)
+    server.answer = partial(respond, desk=desk)
     click.echo(f"http://{LOOPBACK}:{server.server_port}/open?token={keys.token}")
     click.echo("open it in a browser on this computer; Ctrl-C ends it", err=True)
     with server, contextlib.suppress(KeyboardInterrupt):

@@ -48,10 +48,10 @@ def gateway(app: Application, /, cluster: str, path: str, listen: str, **options
     """
     if not path and not listen:
         raise click.UsageError("give --socket PATH, --listen HOST:PORT, or both")
-    where = _address_of(listen, "--listen") if listen else None
-    health = _address_of(options["health"], "--health") if options["health"] else None
+    where = address_of(listen, "--listen") if listen else None
+    health = address_of(options["health"], "--health") if options["health"] else None
     tls = _tls_of(app, options["tls_cert"], options["tls_key"])
-    if where is not None and tls is None and not _is_loopback(where[0]):
+    if where is not None and tls is None and not is_loopback(where[0]):
         raise ConfigurationError(
             f"--listen {listen} is beyond this computer, and TCP goes on in clear",
             instead="give --tls-cert and --tls-key, or listen on 127.0.0.1",
@@ -101,7 +101,7 @@ def _serve(app: Application, cluster: str, tls: ssl.SSLContext | None, doors: _D
     from safeconsole.gateway.metrics import Counts, Prometheus
 
     serving = _gateway_of(app, cluster, tls, doors, Prometheus() if doors.health is not None else Counts())
-    with _health_page(serving, doors.health), _end_signals() as until:
+    with _health_page(serving, doors.health), end_signals() as until:
         click.echo(json.dumps({**doors.said, "cluster": cluster}))
         serving.serve(until)
 
@@ -177,7 +177,7 @@ def _health_page(serving: Gateway, listener: Listener | None) -> Iterator[None]:
 
 
 @contextmanager
-def _end_signals() -> Iterator[int]:
+def end_signals() -> Iterator[int]:
     """Yield a descriptor that is readable once the process is asked to end."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
@@ -201,7 +201,7 @@ def _end_signals() -> Iterator[int]:
         os.close(writing)
 
 
-def _address_of(text: str, option: str) -> tuple[str, int]:
+def address_of(text: str, option: str) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if not colon or not port.isascii() or not port.isdigit() or int(port) > 65_535:
@@ -209,7 +209,7 @@ def _address_of(text: str, option: str) -> tuple[str, int]:
     return host or "0.0.0.0", int(port)  # noqa: S104 (asked for by leaving the host out)
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
     if host == "localhost":
         return True
     try:

@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "mcp": ("safeconsole.cli.mcp:mcp", "Serve a cluster to an agent, over MCP."),
     "policy": ("safeconsole.cli.policy:policy", "Show policies, and test them with their cases."),
     "python": ("safeconsole.cli.python:python", "Work on a cluster from Python, with your own models."),
+    "serve": ("safeconsole.cli.serve:serve", "Show a team the sessions of all computers, in a browser."),
     "sql": ("safeconsole.cli.sql:sql", "Query a cluster: the console, or statements with -e."),
     "token": ("safeconsole.cli.token:token", "Issue, list and revoke the tokens of a gateway."),
     "undo": ("safeconsole.cli.undo:undo", "Put the rows of a change back, where its policy keeps them."),

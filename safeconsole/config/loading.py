@@ -153,6 +153,9 @@ FILE_VARIABLE = "SAFECONSOLE_CONFIG"
 LONGEST_WAIT_SECONDS = 86_400.0
 """Longest time that a request may wait for approval: one day."""
 
+LONGEST_SIGN_IN_HOURS = 168
+MOST_THREADS = 256
+
 LARGEST_FILE_BYTES = 4 * 1024 * 1024
 
 _AT = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<path>[^`]*)`)?$", re.DOTALL)
@@ -342,6 +345,10 @@ def _settings(table: Table, source: Path) -> Settings:
         _check_cluster(name, settings_of_one, source)
     _check_limits(settings.limits, source)
     _check_approvals(settings.approvals, source)
+    if not 0 < settings.serve.session_hours <= LONGEST_SIGN_IN_HOURS or not 0 < settings.serve.threads <= MOST_THREADS:
+        raise ConfigurationError(
+            f"{source}: serve: session_hours is up to {LONGEST_SIGN_IN_HOURS}, threads up to {MOST_THREADS}"
+        )
     for name in settings.audit.sinks:
         if not re.fullmatch(r"[0-9A-Za-z_-]+", name):
             raise ConfigurationError(f"{source}: audit.sinks.{name}: a name is letters, digits, dashes and underscores")

@@ -321,6 +321,49 @@ class TeamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     key: str = ""
 
 
+class SignInSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The OpenID Connect provider that people sign in with.
+
+    Attributes:
+        issuer: its URL, exactly as it names itself.
+        client_secret_variable: the environment variable that holds the client's secret; "" for a client without one.
+        scopes: what is asked for.
+        name_claim: the claim that names a person.
+        groups_claim: the claim that lists a person's groups.
+    """
+
+    issuer: str = ""
+    client_id: str = ""
+    client_secret_variable: str = ""
+    scopes: tuple[str, ...] = ("openid", "profile", "email")
+    name_claim: str = "preferred_username"
+    groups_claim: str = "groups"
+
+
+class ServeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The pages of a team, `safeconsole serve`.
+
+    Attributes:
+        url: where people reach them, https://host/ or https://host/path/; http on a loopback address only.
+        database: the central database's SQLAlchemy URL.
+        secret_variable: the environment variable whose value replaces `{secret}` in it.
+        roles: groups by role: reader, reviewer, approver; the last two read as well.
+        people: login identities by the name that the provider gives a person, the first being the one that they are
+            known by; with it, whoever is not in it reads only.
+        session_hours: how long a sign-in lasts, > 0.
+        threads: requests that are answered at a time, > 0.
+    """
+
+    url: str = ""
+    database: str = ""
+    secret_variable: str = ""
+    sign_in: SignInSettings = SignInSettings()
+    roles: dict[Literal["reader", "reviewer", "approver"], tuple[str, ...]] = {}
+    people: dict[str, tuple[str, ...]] = {}
+    session_hours: float = 8.0
+    threads: int = 8
+
+
 class QuerySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Named queries.
 
@@ -351,6 +394,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     capacity: CapacitySettings = CapacitySettings()
     gateway: GatewaySettings = GatewaySettings()
     team: TeamSettings = TeamSettings()
+    serve: ServeSettings = ServeSettings()
     queries: QuerySettings = QuerySettings()
     locked: bool = False
 

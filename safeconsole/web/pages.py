@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+from itertools import groupby
 from urllib.parse import quote
 
 import msgspec
@@ -157,11 +158,20 @@ HINTS = {"since": "7d, 2026-11-07", "until": "2026-11-07T12"}
 
 
 class Viewer(msgspec.Struct, frozen=True, kw_only=True):
-    """The reviewer, their form token, and the path below which all pages are."""
+    """The reviewer, their form token, and the path below which all pages are.
+
+    Attributes:
+        roles: of whoever is signed in to a team's pages; None where one person looks at their own computer.
+    """
 
     by: str
     csrf: str
     base: str
+    roles: frozenset[str] | None = None
+
+    @property
+    def may_review(self) -> bool:
+        return self.roles is None or "reviewer" in self.roles
 
 
 class Queued(msgspec.Struct, frozen=True, kw_only=True):
@@ -177,6 +187,8 @@ class SessionPage(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         elevated_for: the reason and the ticket of each elevation that was asked for, each pair once.
         objections: acts that the viewer cannot do now, and why.
+        notes: what else is said of the session, one line each.
+        more: where the rest of the story is, "" where this is all of it.
     """
 
     summary: SessionSummary
@@ -190,23 +202,40 @@ class SessionPage(msgspec.Struct, frozen=True, kw_only=True):
     troubles: Sequence[str]
     objections: Mapping[ReviewAct, str]
     elevated_for: Sequence[tuple[str, str]] = ()
+    notes: Sequence[str] = ()
+    more: str = ""
 
 
 def page(title: str, viewer: Viewer, *children: Child) -> str:
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("title", f"{title} · safeconsole audit"),
         tag("base", href=viewer.base),
         tag("link", rel="stylesheet", href="static/style.css"),
     )
-    bar = tag(
-        "header", tag("a", "Queue", href="./"), tag("a", "All sessions", href="./?state=all"),
-        tag("a", "Search", href="search"), tag("span", f"reviewing as {viewer.by}", class_="who"),
-    )  # fmt: skip
+    places = PLACES if viewer.roles is None else (*PLACES, *TEAM_PLACES)
+    bar = tag("header", tag("nav", [tag("a", name, href=path) for name, path in places]), _who(viewer))
     return "<!doctype html>\n" + tag(
         "html", head, tag("body", bar, tag("main", tag("h1", title), *children)), lang="en"
     )
+
+
+PLACES = (("Queue", "./"), ("All sessions", "./?state=all"), ("Search", "search"))
+TEAM_PLACES = (("Timeline", "timeline"),)
+
+
+def _who(viewer: Viewer) -> Markup:
+    if viewer.roles is None:
+        return tag("span", f"reviewing as {viewer.by}", class_="who")
+    roles = ", ".join(sorted(viewer.roles))
+    out = tag("form", csrf_field(viewer), tag("button", "Sign out"), method="post", action="sign-out")
+    return tag("div", tag("span", f"{viewer.by} ({roles})"), out, class_="who")
+
+
+def csrf_field(viewer: Viewer) -> Markup:
+    return tag("input", type="hidden", name="csrf", value=viewer.csrf)
 
 
 def session_path(session: str, below: str = "") -> str:
@@ -214,23 +243,34 @@ def session_path(session: str, below: str = "") -> str:
     return f"sessions/{quote(session, safe='', errors='surrogateescape')}{below}"
 
 
-def queue_page(viewer: Viewer, queued: Sequence[Queued], wanted: Mapping[str, str]) -> str:
-    """Return the page of sessions that wait for a review, or that match the filters (see `QUEUE_FILTERS`)."""
+def queue_page(
+    viewer: Viewer, queued: Sequence[Queued], wanted: Mapping[str, str], *, older: str = "", said: str = ""
+) -> str:
+    """Return the page of sessions that wait for a review, or that match the filters (see `QUEUE_FILTERS`).
+
+    Args:
+        older: where the next page is, "" at the end.
+        said: what is to be known of the list, "" for nothing.
+    """
     title = "Queue" if wanted.get("state", WAITING) == WAITING else "Sessions"
-    form = _filter_form("./", QUEUE_FILTERS, wanted, "Show")
+    form = together(_filter_form("./", QUEUE_FILTERS, wanted, "Show"), tag("p", said, class_="quiet") if said else "")
     if not queued:
-        said = "No session is like that." if wanted else "Nothing waits for a review."
-        return page(title, viewer, form, tag("p", said, class_="quiet"))
+        none = "No session is like that." if wanted else "Nothing waits for a review."
+        return page(title, viewer, form, tag("p", none, class_="quiet"))
     heads = ("session", "opened (UTC)", "person", "cluster", "face", "statements", "state", "why", "waits for", "note")
     rows = [
         (
-            _session_link(one.summary.session), one.summary.opened[:19].replace("T", " "), one.summary.person,
+            session_link(one.summary.session), one.summary.opened[:19].replace("T", " "), one.summary.person,
             one.summary.cluster, one.summary.face, str(one.summary.statements), _badge(one.state),
             ", ".join(reasons_for_review(one.summary)), one.waits_for, one.note,
         )
         for one in queued
     ]  # fmt: skip
-    return page(title, viewer, form, _table(heads, rows, class_="queue"))
+    return page(title, viewer, form, table_of(heads, rows, class_="queue"), older_link(older))
+
+
+def older_link(path: str, text: str = "Older") -> Markup:
+    return tag("p", tag("a", text, href=path), class_="older") if path else together()
 
 
 def session_page(viewer: Viewer, told: SessionPage) -> str:
@@ -252,13 +292,26 @@ def session_page(viewer: Viewer, told: SessionPage) -> str:
         [tag("p", trouble, class_="alarm") for trouble in told.troubles],
         tag("p", _badge(told.state), f" waits for {told.waits_for}" if told.waits_for else ""),
         [_review_line(review) for review in told.reviews],
-        _review_form(viewer, told),
+        _review_form(viewer, told) if viewer.may_review else "",
+        [tag("p", note, class_="quiet") for note in told.notes],
     ]
     if told.recorded:
         parts.append(tag("p", tag("a", "Replay the terminal", href=session_path(summary.session, "/replay"))))
     parts += [tag("figure", tag("figcaption", title), drawing) for title, drawing in told.plots]
     parts.append(tag("ol", [_passage(passage) for passage in told.passages], class_="story"))
+    parts.append(older_link(told.more, "Go on"))
     return page(f"Session {summary.session}", viewer, *parts)
+
+
+class Further(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a search goes on.
+
+    Attributes:
+        back_to: how far back it has looked, "" where the page was full before.
+    """
+
+    path: str
+    back_to: str = ""
 
 
 def search_page(
@@ -268,42 +321,69 @@ def search_page(
     *,
     more: bool,
     troubles: Sequence[str] = (),
+    further: Further | None = None,
 ) -> str:
     """Return the search form and the statements found.
 
     Args:
+        further: where the search goes on, None where it does not.
         troubles: why the search failed or is incomplete.
     """
-    heads = (
-        "asked (UTC)",
-        "session",
-        "person",
-        "cluster",
-        "node",
-        "verdict",
-        "outcome",
-        "rows",
-        "changed",
-        "seconds",
-        "ticket",
-        "statement",
+    form = _filter_form("search", FILTERS, wanted, "Search")
+    alarms = [tag("p", trouble, class_="alarm") for trouble in troubles]
+    rows = tuple(stories)
+    back_to = further.back_to if further else ""
+    on = older_link(further.path, "Look further back" if back_to else "Older") if further else ""
+    so_far = f" from {back_to[:19].replace('T', ' ')} on" if back_to else ""
+    if not rows:
+        said = f"No statement{so_far} is like that." if wanted and not troubles else ""
+        return page("Search", viewer, form, alarms, tag("p", said, class_="quiet"), on)
+    found = (
+        f"Only the first {SEARCH_SHOWN} are shown."
+        if more
+        else f"{len(rows)} found{so_far or ' here' * bool(further)}."
     )
+    return page("Search", viewer, form, alarms, tag("p", found, class_="quiet"), statements_table(rows), on)
+
+
+TIMELINE_FILTERS = ("person", "cluster", "since", "until")
+
+
+def timeline_page(
+    viewer: Viewer,
+    wanted: Mapping[str, str],
+    stories: Sequence[StatementStory],
+    *,
+    older: str,
+    troubles: Sequence[str],
+) -> str:
+    """Return what changed something or did not simply run, on all clusters, day by day, the newest first."""
+    parts: list[Child] = [_filter_form("timeline", TIMELINE_FILTERS, wanted, "Show")]
+    parts += [tag("p", trouble, class_="alarm") for trouble in troubles]
+    if not stories:
+        parts.append(tag("p", "Nothing that changed anything, or was stopped.", class_="quiet"))
+    for day, held in groupby(stories, key=lambda story: story.asked[:10]):
+        parts += [tag("h2", day), statements_table(held)]
+    return page("Timeline", viewer, *parts, older_link(older))
+
+
+STATEMENT_HEADS = (
+    "asked (UTC)", "session", "person", "cluster", "node", "verdict", "outcome", "rows", "changed", "seconds", "ticket",
+    "statement",
+)  # fmt: skip
+
+
+def statements_table(stories: Iterable[StatementStory]) -> Markup:
     rows = [
         (
-            story.asked[:19].replace("T", " "), _session_link(story.session), story.person, story.cluster, story.node,
+            story.asked[:19].replace("T", " "), session_link(story.session), story.person, story.cluster, story.node,
             story.verdict, story.outcome, str(story.rows), str(story.changed_rows),
             f"{story.elapsed_seconds:.3f}", story.ticket,
             tag("code", story.sql),
         )
         for story in stories
     ]  # fmt: skip
-    form = _filter_form("search", FILTERS, wanted, "Search")
-    alarms = [tag("p", trouble, class_="alarm") for trouble in troubles]
-    if not rows:
-        said = "No statement is like that." if wanted and not troubles else ""
-        return page("Search", viewer, form, alarms, tag("p", said, class_="quiet"))
-    found = f"Only the first {SEARCH_SHOWN} are shown." if more else f"{len(rows)} found."
-    return page("Search", viewer, form, alarms, tag("p", found, class_="quiet"), _table(heads, rows, class_="found"))
+    return table_of(STATEMENT_HEADS, rows, class_="found")
 
 
 def replay_page(viewer: Viewer, session: str, doubt: str) -> str:
@@ -317,7 +397,7 @@ def replay_page(viewer: Viewer, session: str, doubt: str) -> str:
             tag("input", id="seek", type="range", min=0, max=1000, value=0), tag("span", "", id="clock"),
         ),
         tag("pre", "", id="screen", data_source=session_path(session, "/recording.json")),
-        tag("p", _session_link(session, "Back to its story")),
+        tag("p", session_link(session, "Back to its story")),
         tag("script", "", src="static/replay.js"),
     )  # fmt: skip
 
@@ -329,7 +409,7 @@ def message_page(viewer: Viewer, title: str, text: str, *, instead: str = "", se
         instead: what to do, or "".
         session: the session to link to, "" for none.
     """
-    back = _session_link(session, "Back to its story") if session else tag("a", "To the queue", href="./")
+    back = session_link(session, "Back to its story") if session else tag("a", "To the queue", href="./")
     return page(title, viewer, tag("p", text), tag("p", instead) if instead else "", tag("p", back))
 
 
@@ -350,13 +430,16 @@ def _option(choice: str, called: str, *, chosen: bool) -> Markup:
     return tag("option", called, selected=chosen, value=choice or " ")
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[Child]], *, class_: str) -> Markup:
+def table_of(heads: Sequence[str], rows: Sequence[Sequence[Child]], *, class_: str) -> Markup:
     head = tag("thead", tag("tr", [tag("th", name) for name in heads]))
-    body = tag("tbody", [tag("tr", [tag("td", cell) for cell in row]) for row in rows])
+    body = tag(
+        "tbody",
+        [tag("tr", [tag("td", cell, data_label=name) for name, cell in zip(heads, row, strict=True)]) for row in rows],
+    )
     return tag("table", head, body, class_=class_)
 
 
-def _session_link(session: str, text: str = "") -> Markup:
+def session_link(session: str, text: str = "") -> Markup:
     return tag("a", text or session, href=session_path(session))
 
 
@@ -388,7 +471,8 @@ def _review_form(viewer: Viewer, told: SessionPage) -> Markup:
     whys = [tag("p", why, class_="quiet") for why in dict.fromkeys(filter(None, told.objections.values()))]
     form = tag(
         "form",
-        tag("input", type="hidden", name="csrf", value=viewer.csrf),
+        csrf_field(viewer),
+        tag("input", type="hidden", name="head", value=told.summary.head),
         tag("textarea", "", name="note", rows=2, placeholder="what came of it" if owed else "note"),
         buttons,
         method="post",

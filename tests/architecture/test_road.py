@@ -11,7 +11,14 @@ DEMO = {str(path.relative_to(PACKAGE)) for path in (PACKAGE / "demo").rglob("*.p
 RECONNECT = {str(path.relative_to(PACKAGE)) for path in (PACKAGE / "reconnect").rglob("*.py")}
 """A library that applications import; no part of the console does (`pyproject.toml`)."""
 
-STORES = {"audit/central.py", "capacity/shared_shelf.py", "gateway/peers.py", "gateway/token_database.py"}
+STORES = {
+    "audit/central.py",
+    "audit/central_archive.py",
+    "audit/index.py",
+    "capacity/shared_shelf.py",
+    "gateway/peers.py",
+    "gateway/token_database.py",
+}
 """Write the console's own records and reports to a database of the team's, never a person's statement."""
 
 FILES = {"audit/stored.py"}
@@ -34,7 +41,8 @@ MAY_NAME = {
     "executemany": TALKS,
     "executescript": TALKS,
     "exec_driver_sql": TALKS,
-    "prepare": TALKS,
+    # The sign-in has authlib prepare a request to the provider.
+    "prepare": TALKS | {"web/sign_in.py"},
     "begin_statement": TALKS,
     # What makes the only thing that is sent.
     "Permit": {"policy/decision.py"},

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -35,8 +36,9 @@ from safeconsole.audit.record import (
 from safeconsole.config.settings import RecordingSettings
 from tests.console.test_recorded_consoles import embedded, shop, sit  # noqa: F401 - fixtures
 
-from safeconsole.web.server import Desk
-from safeconsole.web.server import PageServer, new_keys
+from safeconsole.web.local import Desk, respond
+from safeconsole.web.local import new_keys
+from safeconsole.web.server import PageServer
 
 CHROMIUM = os.environ.get("SAFECONSOLE_CHROMIUM") or next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
@@ -211,12 +213,13 @@ def shown(directory, profile):
     """The pages of an audit directory, in a browser that was let in."""
     if not CHROMIUM:
         pytest.skip("THE BROWSER TESTS DID NOT RUN: no chromium on the path; name one with SAFECONSOLE_CHROMIUM")
-    server = PageServer(0)
+    server = PageServer()
     keys = new_keys(server.server_port)
-    server.desk = Desk(
+    desk = Desk(
         archive=lambda: open_archive(directory), reviews=lambda: open_reviews(directory, by="cleo", clock=SystemClock()),
         recording=lambda session: read_recording(directory, session), keys=keys,
     )  # fmt: skip
+    server.answer = partial(respond, desk=desk)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     with contextlib.closing(Browser(profile)) as browser:
         browser.root, browser.directory = f"http://127.0.0.1:{server.server_port}", directory

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from functools import partial
 from html.parser import HTMLParser
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -34,8 +35,10 @@ from safeconsole.audit.record import (
 from safeconsole.audit.record import TERMINAL_RECORDED
 from safeconsole.web.pages import tag, together
 from safeconsole.web.pages import memory_plots
-from safeconsole.web.server import Desk, HttpRequest, respond
-from safeconsole.web.server import PageServer, new_keys
+from safeconsole.web.local import Desk, respond
+from safeconsole.web.server import HttpRequest
+from safeconsole.web.local import new_keys
+from safeconsole.web.server import PageServer
 
 HOSTILE = "<script>alert(1)</script>'\"><img src=x onerror=alert(1)>\x1b[31m\u202e&amp;"
 
@@ -415,9 +418,10 @@ def test_a_plot_of_one_sample_and_without_a_limit_is_drawn():
 
 @pytest.fixture
 def served(desk):
-    server = PageServer(0)
+    server = PageServer()
     keys = new_keys(server.server_port)
-    server.desk = Desk(archive=desk.archive, reviews=desk.reviews, recording=desk.recording, keys=keys)
+    desk = Desk(archive=desk.archive, reviews=desk.reviews, recording=desk.recording, keys=keys)
+    server.answer = partial(respond, desk=desk)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server
     server.shutdown()
@@ -435,14 +439,15 @@ def fetch(server, method, target, body=None, **headers):
 
 
 def test_a_page_that_fails_says_so(served):
-    served.desk = msgspec.structs.replace(served.desk, archive=lambda: None)
-    answer, text = fetch(served, "GET", served.desk.keys.base, Cookie=f"safeconsole_audit={served.desk.keys.cookie}")
+    broken = msgspec.structs.replace(served.answer.keywords["desk"], archive=lambda: None)
+    served.answer = partial(respond, desk=broken)
+    answer, text = fetch(served, "GET", broken.keys.base, Cookie=f"safeconsole_audit={broken.keys.cookie}")
     assert (answer.status, "This page failed" in text) == (500, True)
 
 
 def test_a_browsers_way_through_the_page(served):
     assert served.server_address[0] == "127.0.0.1"
-    opened, _ = fetch(served, "GET", f"/open?token={served.desk.keys.token}")
+    opened, _ = fetch(served, "GET", "/open?token=" + served.answer.keywords["desk"].keys.token)
     cookie = opened.headers["Set-Cookie"].split(";")[0]
     base = opened.headers["Location"]
     answer, text = fetch(served, "GET", f"{base}sessions/denied", Cookie=cookie)
