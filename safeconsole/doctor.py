@@ -375,12 +375,12 @@ def _server_checks(asker: Asker, reading: Reading) -> Iterator[Check]:
             continue
         rows, refused = asker.ask_if_allowed(f"SELECT @@global.{setting.name}")
         found = str(rows[0][0]) if rows else refused
-        good = found.upper() in setting.wanted
+        good = bool(rows) and setting.is_good(found)
         yield Check(
             where=reading.node,
             what=setting.name,
             finding=CheckResult.GOOD if good else CheckResult.ADVICE if rows else CheckResult.UNSEEN,
-            detail=found if good else f"{found}: {setting.why}",
+            detail=found if good else f"{found or 'empty'}: {setting.why}",
             remedy="" if good else setting.remedy,
         )
 

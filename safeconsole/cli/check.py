@@ -111,7 +111,11 @@ def offline_judge(app: Application, *, cluster: str, engine: str, policy: str, t
 @click.command()
 @click.argument("arguments", metavar="[CLUSTER] [SQL]", nargs=-1)
 @click.option("-f", "--file", "file", metavar="FILE", help="Check the statements of a file, `-` for standard input.")
-@click.option("--engine", type=click.Choice(("mysql", "mariadb", "sqlite")), help="Read the SQL as this server family.")
+@click.option(
+    "--engine",
+    type=click.Choice(("mysql", "mariadb", "aurora-mysql", "sqlite")),
+    help="Read the SQL as this server family.",
+)
 @click.option("--to", type=click.Choice(("replica", "primary")), help="Judge as if sent there.")
 @click.option("--policy", default="", metavar="NAME|FILE", help="Judge by this policy.")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)

@@ -143,7 +143,8 @@ _MYSQL_NEEDS: tuple[Need, ...] = (
 MYSQL_NEEDS = (*_MYSQL_NEEDS, Need(privileges=_on("CONNECTION_ADMIN"), why=_WHY_KILL, accounts=(Account.ELEVATED,)))
 AURORA_NEEDS = (
     *_MYSQL_NEEDS,
-    # Nobody is granted CONNECTION_ADMIN there. Source: Amazon RDS user guide, "Ending a session or query".
+    # CONNECTION_ADMIN, which the master user has there, lets an account past limits too. Source: Aurora user guide,
+    # "Ending a session or query", "Master user account privileges".
     Need(
         privileges=tuple(
             Privilege(name="EXECUTE", schema="mysql", table=name, routine="PROCEDURE")
@@ -151,6 +152,7 @@ AURORA_NEEDS = (
         ),
         why=_WHY_KILL,
         accounts=(Account.ELEVATED,),
+        instead=("CONNECTION_ADMIN",),
     ),
 )
 MARIADB_NEEDS: tuple[Need, ...] = (
@@ -205,6 +207,7 @@ _STATISTICS = (
     "innodb_index_stats",
     "gtid_executed",
     "gtid_slave_pos",
+    "rds_topology",
     "time_zone",
     "time_zone_name",
 )

@@ -26,6 +26,8 @@ from safeconsole.dialects.grants import AURORA_NEEDS, MYSQL_NEEDS
 from safeconsole.dialects.kinds import FAMILY_KINDS
 from safeconsole.dialects.queries import FAMILY_QUERIES
 from safeconsole.dialects.settings import (
+    AURORA_FORWARDING,
+    AURORA_OOM_RESPONSE,
     ERROR_CLASSES,
     GTID_MODE,
     ISOLATION,
@@ -436,7 +438,8 @@ _AURORA_SERVER = Server(
     dumping=_SERVER.dumping,
     asks_for=_SERVER.asks_for,
     health=_SERVER.health,
-    position=_SERVER.position,
+    # Instances share their storage: no GTID says what a reader has, whatever gtid_mode is for copies elsewhere.
+    position="SELECT ''",
     wait=_SERVER.wait,
     idle_variables=_SERVER.idle_variables,
 )
@@ -491,7 +494,9 @@ MYSQL = Dialect(
 AURORA_MYSQL = replace(
     MYSQL,
     flavour=Flavour.AURORA_MYSQL,
-    assumed_version=80_000,
+    # What the oldest Aurora MySQL 3 is made of.
+    assumed_version=80_023,
+    leans_on=(PERFORMANCE_SCHEMA, AURORA_OOM_RESPONSE, AURORA_FORWARDING, *LEANS_ON),
     needs=AURORA_NEEDS,
     functions=replace(MYSQL.functions, pure=PURE_MYSQL | {"aurora_version"}),
     server=_AURORA_SERVER,

@@ -350,6 +350,24 @@ GTID_MODE = ServerSetting(
     why="whether a replica has a change of yours is told by its lag alone",
     remedy='gtid_mode = ON, server by server (manual, "Enabling GTID Transactions Online")',
 )
+AURORA_OOM_RESPONSE = ServerSetting(
+    name="aurora_oom_response",
+    unwanted=("", "PRINT"),
+    why="where memory runs out nothing is ended: the instance restarts",
+    remedy="aurora_oom_response = 'print,tune,decline,kill_query' in the parameter group (on Aurora MySQL 8.4,"
+    " aurora_enable_memory_management = ON does it instead)",
+)
+"""Source: Aurora user guide, "Troubleshooting out-of-memory issues"; over 4 GiB it is off, or prints, by default."""
+
+AURORA_FORWARDING = ServerSetting(
+    name="aurora_replica_read_consistency",
+    wanted=("",),
+    why="a reader sends on what is written to it, where write forwarding is on, and reads wait for it",
+    remedy="set it in the sessions that need it, not in the parameter group; the console writes on the writer alone",
+    role=Role.REPLICA,
+)
+"""Source: Aurora user guide, "Read consistency for write forwarding": empty forwards nothing."""
+
 LEANS_ON: tuple[ServerSetting, ...] = (
     ServerSetting(
         name="log_bin",

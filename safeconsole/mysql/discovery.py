@@ -213,7 +213,7 @@ def unseen_followers(each: Met, met: Iterable[Met], *, asks_for: str) -> str:
         met: every server that answered.
         asks_for: what to do so that they are seen.
     """
-    if each.company.group:
+    if each.company.group or each.company.members:
         return ""
     if each.company.following is None:
         return f"whether others copy from it cannot be seen: {asks_for}"
@@ -222,7 +222,12 @@ def unseen_followers(each: Met, met: Iterable[Met], *, asks_for: str) -> str:
     return f"{missing} more that copy from it are not found: {asks_for}" if missing > 0 else ""
 
 
-def company_of(facts: NodeFacts, followers: Followers) -> Company:
+def company_of(facts: NodeFacts, followers: Followers, listed: tuple[Peer, ...] = ()) -> Company:
+    """Return whom a node speaks of.
+
+    Args:
+        listed: the instances of its Multi-AZ cluster of RDS.
+    """
     sources = (
         Peer(address=address_of(*channel.source.rpartition(":")[::2]), server=channel.source_id)
         for channel in facts.channels or ()
@@ -233,7 +238,7 @@ def company_of(facts: NodeFacts, followers: Followers) -> Company:
         followers=followers.seen,
         following=followers.count,
         group=member.group if member else "",
-        members=tuple(Peer(address=address, server=server) for address, server in member.members) if member else (),
+        members=tuple(Peer(address=address, server=server) for address, server in member.members) if member else listed,
     )
 
 

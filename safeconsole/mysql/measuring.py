@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
+from msgspec import structs
 
 from safeconsole.config.identity import demo_mark_in
 from safeconsole.dialects.mariadb import MARIADB
@@ -27,7 +29,23 @@ _GALERA_STATUS = (
 )
 _OFF = frozenset({None, "", "0", "OFF"})
 _AURORA_WRITER = "MASTER_SESSION_ID"
+# AWS's drivers compare with NOW(), and no manual says in which zone the time is, where time_zone is not that of UTC.
+_AURORA_INSTANCES = (
+    "SELECT SERVER_ID, SESSION_ID, REPLICA_LAG_IN_MILLISECONDS,"
+    " LEAST(ABS(TIMESTAMPDIFF(MICROSECOND, LAST_UPDATE_TIMESTAMP, NOW(6))),"
+    " ABS(TIMESTAMPDIFF(MICROSECOND, LAST_UPDATE_TIMESTAMP, UTC_TIMESTAMP(6))))"
+    " FROM information_schema.replica_host_status"
+)
+_AURORA_REGIONS = (
+    "SELECT SERVER_ID, SESSION_ID, AWS_REGION, VISIBILITY_LAG_IN_MSEC, DURABILITY_LAG_IN_MILLISECONDS"
+    " FROM information_schema.aurora_global_db_instance_status"
+    " LEFT JOIN information_schema.aurora_global_db_status USING (AWS_REGION)"
+)
+_AURORA_STALE_SECONDS = 300.0
+"""Age at which a reader's row is of an instance that is gone. Source: AWS's own drivers leave out older ones."""
 
+_RDS_TOPOLOGY = "SELECT * FROM mysql.rds_topology"
+"""Every instance of a Multi-AZ cluster of RDS; a refusal everywhere else."""
 
 _Rows = list[tuple[str | None, ...]]
 
@@ -35,23 +53,41 @@ _Rows = list[tuple[str | None, ...]]
 def _group_question(dialect: Dialect) -> str:
     """Return the query for a node's group membership; on Aurora for all instances."""
     if dialect is AURORA_MYSQL:
-        return "SELECT SERVER_ID, SESSION_ID, REPLICA_LAG_IN_MILLISECONDS FROM information_schema.replica_host_status"
+        return _AURORA_INSTANCES
     if dialect is MARIADB:
         return "SELECT @@wsrep_on, @@read_only"
     return "SELECT @@group_replication_group_name, @@group_replication_single_primary_mode"
 
 
-def member_of(wire: Wire, dialect: Dialect, server: str, told: _Rows | None) -> Member | None:
+def _hosted_question(dialect: Dialect) -> str:
+    """Return the query for what only the servers of a cloud know, "" where there is none."""
+    if dialect is AURORA_MYSQL:
+        return _AURORA_REGIONS
+    return "" if dialect is MARIADB else _RDS_TOPOLOGY
+
+
+def member_of(
+    wire: Wire,
+    dialect: Dialect,
+    server: str,
+    told: _Rows | None,
+    *,
+    regions: _Rows | None = None,
+    refuses_writes: bool = False,
+) -> Member | None:
     """Return the node's place in its group, or None when it is in none.
 
     Args:
         told: what it said to `_group_question`, None where it refused or does not know that.
+        regions: the same of `_AURORA_REGIONS`.
+        refuses_writes: whether its storage does.
 
     Raises:
         DriverError, OSError: the connection is lost.
     """
     if dialect is AURORA_MYSQL:
-        return _aurora_member(told, server)
+        away = _member_away(server, regions or ()) if refuses_writes else None
+        return _aurora_member(told, server, away=away)
     if dialect is MARIADB:
         return _galera_member(wire, told)
     return _group_member(wire, told, server)
@@ -118,20 +154,85 @@ def _galera_member(wire: Wire, on: _Rows | None) -> Member | None:
     )
 
 
-def _aurora_member(rows: _Rows | None, server: str) -> Member:
-    own = next((row for row in rows or [] if str(row[0]) == server), None)
-    if rows is None or own is None:
-        words = "replica_host_status does not name this instance"
-        return Member(kind="aurora", writes=False, online=False, lag_seconds=None, words=words)
-    writes, lag = str(own[1]) == _AURORA_WRITER, own[2]
+class _Instance(NamedTuple):
+    """An instance of an Aurora cluster, as another one reports it."""
+
+    server: str
+    writes: bool
+    lag_seconds: float | None
+    age_seconds: float
+
+
+def _instance_of(row: tuple[str | None, ...]) -> _Instance:
+    server, session, lag, age = row
+    return _Instance(
+        server=str(server),
+        writes=session == _AURORA_WRITER,
+        lag_seconds=_seconds(lag, 1e3),
+        age_seconds=float("inf") if age is None else float(age) / 1e6,
+    )
+
+
+def _seconds(figure: str | None, parts: float) -> float | None:
+    return None if figure is None else float(figure) / parts
+
+
+def _aurora_member(rows: _Rows | None, server: str, *, away: Member | None) -> Member:
+    """Return an instance's place in its cluster.
+
+    Args:
+        away: its place in a global database, where it is a reader in another region than the writer.
+    """
+    instances = sorted(map(_instance_of, rows or ()), key=lambda each: each.age_seconds)
+    # After a failover the row of the former writer may say what it was, for a while.
+    writer = next((each.server for each in instances if each.writes), "")
+    own = next((each for each in instances if each.server == server), None)
+    doubt = ""
+    if own is None:
+        doubt = "replica_host_status does not name this instance"
+    elif not own.writes and own.age_seconds > _AURORA_STALE_SECONDS:
+        doubt = f"its row in replica_host_status is {own.age_seconds:.0f} s old"
+    elif own.writes and writer != server:
+        doubt = f"replica_host_status says that {writer} is the writer since"
+    if doubt or own is None:
+        return Member(kind="aurora", writes=False, online=False, lag_seconds=None, words=doubt)
+    # Nobody is told what the cluster is called: an instance is tied to it by the name that others have for it.
+    members = tuple(
+        ("", each.server)
+        for each in instances
+        if each.server == writer or (not each.writes and each.age_seconds <= _AURORA_STALE_SECONDS)
+    )
+    if away is not None:
+        return structs.replace(away, members=members)
+    # The figure was true when the row was written.
+    lag = None if own.lag_seconds is None else own.lag_seconds + own.age_seconds
+    words = "writer" if own.writes else "reader"
+    return Member(kind="aurora", writes=own.writes, online=True, lag_seconds=lag, words=words, members=members)
+
+
+def _member_away(server: str, regions: Iterable[tuple[str | None, ...]]) -> Member | None:
+    """Return the place of an instance in a region of a global database that has no writer, None elsewhere.
+
+    What its cluster says of its lag is behind the region's own storage, which is behind the writer's.
+
+    Args:
+        regions: each instance: its name, session, region, and the two lags in ms.
+    """
+    every = tuple(regions)
+    # Names are unique in a region: whoever else is called so is taken for the later of the two.
+    own = [row for row in every if row[0] == server and row[1] != _AURORA_WRITER]
+    writer = next((row for row in every if row[1] == _AURORA_WRITER), None)
+    if not own or (writer is not None and writer[2] in {row[2] for row in own}):
+        return None
+    lags = [None if None in row[3:] else sum(max(float(each or 0), 0.0) for each in row[3:]) / 1e3 for row in own]
+    known = [lag for lag in lags if lag is not None]
+    leads = f"the writer is {writer[0]} in {writer[2]}" if writer is not None else "no writer is named"
     return Member(
         kind="aurora",
-        writes=writes,
+        writes=False,
         online=True,
-        lag_seconds=None if lag is None else float(lag) / 1000,
-        words="writer" if writes else "reader",
-        # Nobody is told what the cluster is called: an instance is tied to it by the name that others have for it.
-        members=tuple(("", str(row[0])) for row in rows),
+        lag_seconds=max(known) if writer is not None and len(known) == len(lags) else None,
+        words=f"reader in {own[0][2]} of a global database: {leads}",
     )
 
 
@@ -156,6 +257,7 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
         mark: as in `Reading`.
         facts: what its role is proven from.
         followers: what copies from it; not asked without health.
+        listed: the instances of its Multi-AZ cluster of RDS, itself among them.
         threads_running, used_memory_bytes, history_length, tables: as in `Reading`, None where not told.
     """
 
@@ -163,6 +265,7 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     facts: NodeFacts
     mark: str = ""
     followers: Followers = Followers()
+    listed: tuple[Peer, ...] = ()
     threads_running: int | None = None
     used_memory_bytes: int | None = None
     history_length: int | None = None
@@ -186,7 +289,7 @@ class Questions(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         heartbeat: "schema.table" written by pt-heartbeat, or "".
         with_health: also load, memory, who copies from it, and the number of tables.
-        refused: questions on followers that this account was refused; they are not asked again on this connection.
+        refused: questions on others that this server does not answer; they are not asked again on this connection.
             The number of tables is: rules are judged on it, and it is known as soon as the DBA grants it.
     """
 
@@ -203,6 +306,7 @@ class Questions(msgspec.Struct, frozen=True, kw_only=True):
             f"SELECT {server.identity}, @@read_only, @@innodb_read_only, @@slow_query_log_file, {OF_ITSELF}",
             server.replica_status[0],
             _group_question(self.dialect),
+            *filter(None, (_hosted_question(self.dialect),)),
             *((self._of_heartbeat,) if self.heartbeat else ()),
             *health,
         )
@@ -232,11 +336,19 @@ class Questions(msgspec.Struct, frozen=True, kw_only=True):
         server, read_only, innodb_read_only, log_file, *of_itself = identity.rows[0]
         check_identity(self.dialect, wire.server_version, (server, *of_itself), address=wire.address)
         health = numbers_of(told[self.dialect.server.health].rows) if self.with_health else {}
+        hosted = told.get(_hosted_question(self.dialect))
         facts = NodeFacts(
             read_only=is_on(read_only),
             innodb_read_only=is_on(innodb_read_only),
             channels=_channels(wire, status, self.dialect.server.replica_status[1:]),
-            member=member_of(wire, self.dialect, str(server), group.told),
+            member=member_of(
+                wire,
+                self.dialect,
+                str(server),
+                group.told,
+                regions=hosted.told if hosted is not None else None,
+                refuses_writes=is_on(innodb_read_only),
+            ),
             heartbeat_lag_seconds=_age(told[self._of_heartbeat]) if self.heartbeat else None,
             heartbeat_asked=bool(self.heartbeat),
         )
@@ -246,12 +358,15 @@ class Questions(msgspec.Struct, frozen=True, kw_only=True):
             mark=demo_mark_in(str(log_file)),
             facts=facts,
             followers=self._followers(wire, told, health.get("SLAVES_CONNECTED")) if self.with_health else Followers(),
+            listed=_listed(told.get(_RDS_TOPOLOGY)),
             threads_running=health.get("THREADS_RUNNING"),
             used_memory_bytes=health.get("MEMORY_USED"),
             history_length=health.get("INNODB_HISTORY_LIST_LENGTH"),
             tables=_tables(count, health.get("OPEN_TABLE_DEFINITIONS")) if count else None,
         )
         self.refused.update(text for text in self._of_followers if text in told and _is_refused(told[text]))
+        if hosted is not None and hosted.error is not None:
+            self.refused.add(_hosted_question(self.dialect))
         return measured
 
     def _followers(self, wire: Wire, told: Mapping[str, ServerReply], count: int | None) -> Followers:
@@ -274,6 +389,18 @@ def measure(wire: Wire, questions: Questions) -> Measured:
 
 def _is_refused(reply: ServerReply) -> bool:
     return reply.error is not None and code_of(reply.error) in _REFUSED
+
+
+def _listed(reply: ServerReply | None) -> tuple[Peer, ...]:
+    """Return the instances of a Multi-AZ cluster; those of a blue/green deployment's other side are another cluster."""
+    if reply is None or reply.error is not None:
+        return ()
+    rows = ({name.lower(): str(value or "") for name, value in row.items()} for row in reply.named)
+    return tuple(
+        Peer(address=address_of(row.get("endpoint"), row.get("port")))
+        for row in rows
+        if not row.get("role", "").upper().endswith("TARGET")
+    )
 
 
 def _channels(wire: Wire, reply: ServerReply, others: tuple[str, ...]) -> tuple[Channel, ...] | None:

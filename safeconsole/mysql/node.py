@@ -414,7 +414,11 @@ class Monitor:
             server=measured.server,
             variant=line.variant,
             rules=rules_of(line.dialect, line.version, line.session.sql_mode),
-            met=Met(server=measured.server, place=line.place, company=company_of(measured.facts, measured.followers)),
+            met=Met(
+                server=measured.server,
+                place=line.place,
+                company=company_of(measured.facts, measured.followers, measured.listed),
+            ),
             shares_writes=measured.facts.shares_writes,
         )
         reading = Reading(

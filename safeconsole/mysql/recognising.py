@@ -35,9 +35,28 @@ _STRANGERS: tuple[tuple[str, str, str], ...] = (
 
 ANOTHER_PRODUCT = "it is another product than MySQL or MariaDB, or a proxy that answers for it, and is not supported"
 
+AURORA_BUILDS: tuple[tuple[int, int], ...] = (
+    (1, 80023),
+    (3, 80026),
+    (4, 80028),
+    (5, 80032),
+    (6, 80034),
+    (7, 80036),
+    (8, 80039),
+    (9, 80040),
+    (10, 80042),
+    (11, 80043),
+    (12, 80044),
+)
+"""The minor releases of Aurora MySQL 3 that brought another version of MySQL, and which, ascending.
+
+Source: Release Notes for Aurora MySQL, "Database engine updates for Amazon Aurora MySQL version 3".
+"""
+
 OF_ITSELF = "@@version, @@version_comment"
 
 _A_VERSION = re.compile(r"\d+\.\d+")
+_AURORA_3 = re.compile(r"8\.0\.mysql_aurora\.3\.(\d{2})\b", re.ASCII)
 
 
 class Variant(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +72,14 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def version_of(text: str) -> int:
-    """Return major * 10000 + minor * 100 + patch of a server's version text, 0 when it has none."""
+    """Return major * 10000 + minor * 100 + patch of a server's version text, 0 when it has none.
+
+    Aurora MySQL 3 says "8.0.39", or in the words of its makers "8.0.mysql_aurora.3.08.0", which is the same.
+    """
+    aurora = _AURORA_3.match(text)
+    if aurora:
+        # A newer one is at least what the newest known is made of.
+        return max(version for minor, version in AURORA_BUILDS if minor <= max(int(aurora[1]), 1))
     numbers = []
     for part in text.removeprefix("5.5.5-").split("-")[0].split(".")[:3]:
         if not part.isdecimal():

@@ -294,15 +294,21 @@ class ServerSetting(msgspec.Struct, frozen=True, kw_only=True):
     """A global setting of a server that the console's limits lean on.
 
     Attributes:
-        wanted: what it should be, in every spelling, upper case.
+        wanted: what it should be, in every spelling, upper case; none where anything is right that is not `unwanted`.
+        unwanted: what it should not be, the same.
         role: of the servers that it matters on, None for all.
     """
 
     name: str
-    wanted: tuple[str, ...]
+    wanted: tuple[str, ...] = ()
+    unwanted: tuple[str, ...] = ()
     why: str
     remedy: str
     role: Role | None = None
+
+    def is_good(self, found: str) -> bool:
+        word = found.upper()
+        return word in self.wanted if self.wanted else word not in self.unwanted
 
 
 class Holds(StrEnum):

@@ -1,9 +1,10 @@
 """A TCP proxy that makes a line as long as it is told, and counts the round trips that somebody waited for."""
 
 import queue
-import socket
 import threading
 import time
+
+from tests.harness.proxy import Proxy, shut
 
 QUIT, CLOSES_STATEMENT, LONG_DATA, QUERY = 0x01, 0x19, 0x18, 0x03
 UNANSWERED = {QUIT, CLOSES_STATEMENT, LONG_DATA}
@@ -71,7 +72,7 @@ class Line:
         return found
 
 
-class DelayingProxy:
+class DelayingProxy(Proxy):
     """
     Passes bytes between clients and one server, later.
 
@@ -83,65 +84,33 @@ class DelayingProxy:
     """
 
     def __init__(self, host, port, *, round_trip_seconds=0.0, one_at_a_time=False, withholds=True):
-        self._server = (host, port)
         self._round_trip_seconds = round_trip_seconds
         self._one_at_a_time = one_at_a_time
         # Who asks one question at a time waits for the answer to each.
         self._withholds = withholds and not one_at_a_time
-        self._listening = socket.create_server(("127.0.0.1", 0), backlog=256)
-        self.port = self._listening.getsockname()[1]
         self.lines = []
-        self._ends = []
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    @property
-    def address(self):
-        return f"127.0.0.1:{self.port}"
+        super().__init__(host, port)
 
     @property
     def trips(self):
         """All round trips of all connections."""
         return sum(line.trips for line in self.lines)
 
-    def close(self):
-        self._listening.close()
-        for end in self._ends:
-            _shut(end)
-
-    def _accept(self):
-        while True:
-            try:
-                client, _ = self._listening.accept()
-                server = socket.create_connection(self._server)
-            except OSError:
-                if self._listening.fileno() < 0:
-                    return
-                client.close()
-                continue
-            for end in (client, server):
-                # A network passes each piece on when it comes; without this the kernel keeps small ones back for 40 ms.
-                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            line = Line(withholds=self._withholds)
-            self.lines.append(line)
-            self._ends += [client, server]
-            half = self._round_trip_seconds / 2
-            # The greeting follows the two ways of the opening that were not waited for here, and comes a third and fourth.
-            _carry(
-                client,
-                server,
-                half,
-                0.0,
-                taken=lambda data, line=line, ends=(client, server): self._asked(line, data, ends),
-            )
-            _carry(server, client, half, 3 * half, given=lambda line=line: line.answered())
+    def _carry(self, client, server):
+        line = Line(withholds=self._withholds)
+        self.lines.append(line)
+        half = self._round_trip_seconds / 2
+        # The greeting follows the two ways of the opening that were not waited for here, and comes a third and fourth.
+        _pass_on_later(client, server, half, 0.0, taken=lambda data: self._asked(line, data, (client, server)))
+        _pass_on_later(server, client, half, 3 * half, given=line.answered)
 
     def _asked(self, line, data, ends):
         if line.sent(data) > 1 and self._one_at_a_time:
             for end in ends:
-                _shut(end)
+                shut(end)
 
 
-def _carry(source, sink, delay, first, *, taken=lambda data: None, given=lambda: None):
+def _pass_on_later(source, sink, delay, first, *, taken=lambda data: None, given=lambda: None):
     """Pass on what comes from a source, each piece so many seconds later, the first one by `first` more."""
     on_the_way = queue.SimpleQueue()
 
@@ -170,14 +139,7 @@ def _carry(source, sink, delay, first, *, taken=lambda data: None, given=lambda:
                 sink.sendall(data)
             except OSError:
                 break
-        _shut(sink)
+        shut(sink)
 
     for work in (take, give):
         threading.Thread(target=work, daemon=True).start()
-
-
-def _shut(end):
-    try:
-        end.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        pass

@@ -5,14 +5,16 @@ import socket
 import struct
 import threading
 
-COM_QUERY = b"\x03"
+from tests.harness.proxy import Proxy, shut
+
+COM_QUERY, COM_STMT_PREPARE = b"\x03", b"\x16"
 _OK = b"\x00\x00\x00\x02\x00\x00\x00"
 _EOF = b"\xfe\x00\x00\x02\x00"
 # Long password, protocol 4.1, transactions, secure connection, plugin names; no TLS, several results or new ends.
 _CAPABILITIES = 0x0001 | 0x0008 | 0x0200 | 0x2000 | 0x8000 | 0x80000
 
 
-class Imitation:
+class Imitation(Proxy):
     """
     A real server that greets as another one, and is asked other questions than those that were sent.
 
@@ -20,82 +22,58 @@ class Imitation:
 
     Args:
         host, port: of the real server.
-        greeting: the version that it greets with, "" for its own.
+        greeting: a function to the version that it greets with, or the version itself; "" for its own.
         thread: the number that it gives each connection, None for the server's own.
-        swaps: (pattern, replacement) of the texts that it is asked, in order, as `re.sub` takes them; in any case.
+        swaps: a function to (pattern, replacement) of the texts that it is asked, or these themselves, in order, as
+            `re.sub` takes them; in any case.
+
+    Attributes:
+        asked: each text as it was sent.
     """
 
-    def __init__(self, host, port, *, greeting="", thread=None, swaps=()):
-        self._server = host, port
-        self._greeting, self._thread = greeting.encode(), thread
-        self._swaps = [(re.compile(pattern, re.IGNORECASE | re.DOTALL), new) for pattern, new in swaps]
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listening.getsockname()[1]
-        self._ends = []
-        threading.Thread(target=self._accept, daemon=True).start()
+    def __init__(self, host, port, *, greeting="", thread=None, swaps=(), at=("127.0.0.1", 0)):
+        self._greeting = greeting if callable(greeting) else lambda: greeting
+        self._swaps = swaps if callable(swaps) else lambda: swaps
+        self._thread = thread
+        self.asked = []
+        super().__init__(host, port, at=at)
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
-
-    @property
-    def address(self):
-        return f"127.0.0.1:{self.port}"
-
-    def close(self):
-        self._listening.close()
-        for end in self._ends:
-            _shut(end)
-
-    def _accept(self):
-        while True:
-            try:
-                client, _ = self._listening.accept()
-            except OSError:
-                return
-            try:
-                server = socket.create_connection(self._server)
-            except OSError:
-                client.close()
-                continue
-            for each in (client, server):
-                each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._ends += [client, server]
-            for act, *ends in ((self._greet, server, client), (self._ask, client, server)):
-                threading.Thread(target=act, args=ends, daemon=True).start()
+    def _carry(self, client, server):
+        for act, *ends in ((self._greet, server, client), (self._ask, client, server)):
+            threading.Thread(target=act, args=ends, daemon=True).start()
 
     def _greet(self, server, client):
         try:
             sequence, first = read_packet(server)
             client.sendall(packet(self._greeted(first), sequence))
-            while data := server.recv(65_536):
-                client.sendall(data)
         except OSError:
-            pass
-        _shut(client)
+            shut(client)
+            return
+        self._pass_on(server, client)
 
     def _greeted(self, first):
         if first[:1] != b"\x0a":
             return first
         end = first.index(b"\0", 1)
         thread = first[end + 1 : end + 5] if self._thread is None else struct.pack("<I", self._thread)
-        return first[:1] + (self._greeting or first[1:end]) + b"\0" + thread + first[end + 5 :]
+        return first[:1] + (self._greeting().encode() or first[1:end]) + b"\0" + thread + first[end + 5 :]
 
     def _ask(self, client, server):
         try:
             while True:
                 sequence, payload = read_packet(client)
                 # A command is the first of its exchange; what belongs to a login is not.
-                if sequence == 0 and payload[:1] == COM_QUERY:
-                    text = payload[1:].decode()
-                    for pattern, new in self._swaps:
-                        text = pattern.sub(new, text)
-                    payload = COM_QUERY + text.encode()
+                if sequence == 0 and payload[:1] in (COM_QUERY, COM_STMT_PREPARE):
+                    payload = payload[:1] + self._asked(payload[1:].decode()).encode()
                 server.sendall(packet(payload, sequence))
         except OSError:
-            _shut(server)
+            shut(server)
+
+    def _asked(self, text):
+        self.asked.append(text)
+        for pattern, new in self._swaps():
+            text = re.sub(pattern, new, text, flags=re.IGNORECASE | re.DOTALL)
+        return text
 
 
 class Stranger:
@@ -128,7 +106,7 @@ class Stranger:
     def close(self):
         self._listening.close()
         for end in self._ends:
-            _shut(end)
+            shut(end)
 
     def _accept(self):
         while True:
@@ -156,7 +134,7 @@ class Stranger:
                 client.sendall(answered(self._answer(text)) if payload[:1] == COM_QUERY else packet(_OK, 1))
         except OSError:
             pass
-        _shut(client)
+        shut(client)
 
 
 def answered(rows):
@@ -198,11 +176,3 @@ def _read(source, count):
             raise ConnectionResetError("closed")
         parts += part
     return bytes(parts)
-
-
-def _shut(end):
-    try:
-        end.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        pass
-    end.close()

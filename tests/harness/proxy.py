@@ -11,21 +11,28 @@ class Proxy:
 
     Args:
         host, port: of the server.
+        at: (host, port) that it listens on, port 0 for any.
     """
 
-    def __init__(self, host, port):
+    def __init__(self, host, port, *, at=("127.0.0.1", 0)):
         self._server = (host, port)
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listening.getsockname()[1]
+        self._listening = socket.create_server(at, backlog=256)
+        self.host, self.port = self._listening.getsockname()
         self._lock = threading.Lock()
         self._pairs = []
         self._deaf = threading.Event()
         self._refusing = False
         threading.Thread(target=self._accept, daemon=True).start()
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
     @property
     def address(self):
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
     def go_deaf(self):
         """Pass nothing any more, and close nothing: as when packets are dropped."""
@@ -86,11 +93,16 @@ class Proxy:
                 continue
             for each in (client, server):
                 # MUST come before others see the pair: whoever cuts it closes both.
+                # A network passes each piece on when it comes; without this the kernel keeps small ones back for 40 ms.
                 each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self._lock:
                 self._pairs.append((client, server))
-            for source, sink in ((client, server), (server, client)):
-                threading.Thread(target=self._pass_on, args=(source, sink), daemon=True).start()
+            self._carry(client, server)
+
+    def _carry(self, client, server):
+        """Start what passes bytes between the ends of a new connection."""
+        for source, sink in ((client, server), (server, client)):
+            threading.Thread(target=self._pass_on, args=(source, sink), daemon=True).start()
 
     def _pass_on(self, source, sink):
         try:
@@ -104,10 +116,7 @@ class Proxy:
         except OSError:
             pass
         for end in (source, sink):
-            try:
-                end.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
+            shut(end)
 
 
 class Balancer(Proxy):
@@ -124,3 +133,11 @@ class Balancer(Proxy):
     @_server.setter
     def _server(self, _first):
         """Nothing: it is the turn of the first one anyway."""
+
+
+def shut(end):
+    """End a connection in both directions."""
+    try:
+        end.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass

@@ -1,4 +1,4 @@
-"""Groups that keep their own roles, from recorded answers: no Aurora or Galera was ever met here."""
+"""Groups that keep their own roles, from recorded answers: no Aurora was ever met here."""
 
 import pytest
 from pymysql import err
@@ -34,12 +34,13 @@ class Recorded:
         return ServerReply(error=err.OperationalError(1193, f"Unknown: {text}"))
 
 
-def aurora(server, *, innodb_read_only, status):
+def aurora(server, *, innodb_read_only, status, regions=()):
     return Recorded(
         {
             "@@aurora_version": [("3.05.2",)],
             "SELECT @@aurora_server_id": [(server, 0, innodb_read_only, "slow.log", "8.0.28", "Source distribution")],
-            "replica_host_status": status,
+            "replica_host_status": [(*row, "400000") if len(row) == 3 else row for row in status],
+            "aurora_global_db_instance_status": regions,
             "global_status": [("Threads_running", "4")],
         }
     )
@@ -49,7 +50,8 @@ def aurora(server, *, innodb_read_only, status):
     ("wire", "role", "lag_seconds"),
     [
         (aurora("db-1", innodb_read_only=0, status=[("db-1", "MASTER_SESSION_ID", 0.0)]), Role.PRIMARY, None),
-        (aurora("db-2", innodb_read_only=1, status=[("db-2", "b1-f3", 17.5)]), Role.REPLICA, 0.0175),
+        # The figure was true 0.4 s ago.
+        (aurora("db-2", innodb_read_only=1, status=[("db-2", "b1-f3", 17.5)]), Role.REPLICA, 0.4175),
         (aurora("db-2", innodb_read_only=1, status=[("db-2", "b1-f3", None)]), Role.REPLICA, None),
         # The cluster and the instance disagree: a failover is under way.
         (aurora("db-1", innodb_read_only=1, status=[("db-1", "MASTER_SESSION_ID", 0.0)]), Role.UNKNOWN, None),
@@ -63,8 +65,67 @@ def test_an_aurora_instance_is_what_the_cluster_and_its_storage_both_say(wire, r
     measured = measure(wire, Questions(dialect=dialect))
     proof = prove_role(measured.facts)
     assert proof.role is role
-    assert role is Role.PRIMARY or proof.lag_seconds == lag_seconds
+    assert role is Role.PRIMARY or proof.lag_seconds == pytest.approx(lag_seconds)
     assert (measured.server, measured.threads_running) == (measured.server, 4)
+
+
+OLD, NEW = "301000000", "400000"
+WRITER = "MASTER_SESSION_ID"
+
+
+@pytest.mark.parametrize(
+    ("server", "innodb_read_only", "status", "role", "words", "members"),
+    [
+        ("db-2", 1, [("db-2", "s", 0.0, OLD), ("db-1", WRITER, 0.0, NEW)], Role.UNKNOWN, "is 301 s old", ()),
+        ("db-2", 1, [("db-2", "s", 0.0, None)], Role.UNKNOWN, "s old", ()),
+        # Others that are gone are neither asked nor believed to be there.
+        ("db-1", 0, [("db-1", WRITER, 0.0, NEW), ("db-2", "s", 0.0, OLD)], Role.PRIMARY, "writer", ("db-1",)),
+        # The writer's own row may be old, as AWS's drivers have it; its storage says the same.
+        ("db-1", 0, [("db-1", WRITER, 0.0, OLD)], Role.PRIMARY, "writer", ("db-1",)),
+        # After a failover.
+        ("db-1", 0, [("db-1", WRITER, 0.0, OLD), ("db-2", WRITER, 0.0, NEW)], Role.UNKNOWN, "db-2 is the writer", ()),
+        (
+            "db-1",
+            1,
+            [("db-1", WRITER, 0.0, OLD), ("db-2", WRITER, 0.0, NEW), ("db-1", "s", 9.0, NEW)],
+            Role.REPLICA,
+            "reader",
+            ("db-2", "db-1"),
+        ),
+    ],
+)
+def test_a_row_that_nobody_wrote_for_five_minutes_is_neither_believed_nor_followed(
+    server, innodb_read_only, status, role, words, members
+):
+    wire = aurora(server, innodb_read_only=innodb_read_only, status=status)
+    facts = measure(wire, Questions(dialect=dialect_of(wire))).facts
+    assert prove_role(facts).role is role
+    assert words in prove_role(facts).words
+    assert tuple(name for _, name in facts.member.members) == members
+
+
+FAR = ("db-9", WRITER, "us-east-1", "0", "0")
+
+
+@pytest.mark.parametrize(
+    ("session", "regions", "role", "lag_seconds", "words"),
+    [
+        ("s", [("db-2", "s", "eu-west-1", "40", "1500"), FAR], Role.REPLICA, 1.54, "the writer is db-9 in us-east-1"),
+        # Whichever way a secondary region names the one that would write.
+        (WRITER, [("db-2", "s", "eu-west-1", "40", "1500"), FAR], Role.REPLICA, 1.54, "reader in eu-west-1"),
+        ("s", [("db-2", "s", "eu-west-1", "40", None), FAR], Role.REPLICA, None, "reader in eu-west-1"),
+        ("s", [("db-2", "s", "eu-west-1", "40", "1500")], Role.REPLICA, None, "no writer is named"),
+        # In the region of the writer, without a global database, before 3.04.
+        ("s", [("db-2", "s", "us-east-1", "40", "0"), FAR], Role.REPLICA, 0.4175, "reader"),
+        ("s", [], Role.REPLICA, 0.4175, "reader"),
+        (WRITER, [], Role.UNKNOWN, None, "a writer that refuses writes"),
+    ],
+)
+def test_a_reader_of_another_region_is_as_late_as_its_region_and_itself(session, regions, role, lag_seconds, words):
+    wire = aurora("db-2", innodb_read_only=1, status=[("db-2", session, 17.5)], regions=regions)
+    proof = prove_role(measure(wire, Questions(dialect=dialect_of(wire))).facts)
+    assert (proof.role, proof.lag_seconds) == (role, pytest.approx(lag_seconds))
+    assert words in proof.words
 
 
 @pytest.mark.parametrize(
@@ -163,7 +224,12 @@ def test_an_identity_cannot_break_out_of_its_quotes():
         ("8.0.36", 80036),
         ("10.11.18-MariaDB-0+deb12u1-log", 101118),
         ("5.5.5-10.6.12-MariaDB", 100612),
-        ("8.0.mysql_aurora.3.05.2", 80000),
+        ("8.0.mysql_aurora.3.01.0", 80023),
+        ("8.0.mysql_aurora.3.02.2", 80023),
+        ("8.0.mysql_aurora.3.05.2", 80032),
+        ("8.0.mysql_aurora.3.10.1", 80042),
+        ("8.0.mysql_aurora.3.99.0", 80044),
+        ("5.7.mysql_aurora.2.11.3", 50700),
         ("8.0", 80000),
         ("nonsense", 0),
     ],
