@@ -207,10 +207,17 @@ def multi_az_cluster(cluster):
         names = {f"az-{node.name}.{DOMAIN}": node for node in cluster.nodes}
         for name, node in ((WRITER_ENDPOINT, cluster.primary), *names.items()):
             stack.enter_context(network.listen(name, partial(Proxy, node.host, node.port)))
-        rows = ", ".join(f"({at}, '{name}', {network.port})" for at, name in enumerate(names, start=1))
+        # Beside them stands a server that would take their place one day, which copies from them as well.
+        roles = {
+            **dict.fromkeys(names, "BLUE_GREEN_DEPLOYMENT_SOURCE"),
+            f"green.{DOMAIN}": "BLUE_GREEN_DEPLOYMENT_TARGET",
+        }
+        rows = ", ".join(
+            f"({at}, '{name}', {network.port}, '{role}')" for at, (name, role) in enumerate(roles.items(), start=1)
+        )
         tell(
             dba,
-            "CREATE TABLE mysql.rds_topology (id INT PRIMARY KEY, endpoint VARCHAR(255), port INT)",
+            "CREATE TABLE mysql.rds_topology (id INT PRIMARY KEY, endpoint VARCHAR(255), port INT, role VARCHAR(64))",
             f"INSERT INTO mysql.rds_topology VALUES {rows}",
             "GRANT SELECT ON mysql.rds_topology TO console_read@'%'",
         )

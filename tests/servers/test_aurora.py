@@ -19,6 +19,7 @@ from tests.harness.aurora import (
     AuroraCluster,
     multi_az_cluster,
 )
+from tests.harness.clusters import account_connect
 from tests.harness.desk import seated
 from tests.harness.talking import wait_for
 from tests.servers.conftest import _require
@@ -191,7 +192,7 @@ def test_what_runs_too_long_is_ended_by_the_procedures_of_rds(aurora, sit):
 
 
 def test_the_session_of_another_account_is_ended_by_a_procedure_of_rds(aurora, sit):
-    with sit(WRITER_ENDPOINT) as desk, aurora.cluster.dba_connect(aurora.cluster.primary) as other:
+    with sit(WRITER_ENDPOINT) as desk, account_connect(aurora.cluster, aurora.cluster.primary, "console_read") as other:
         desk.run(f"CALL mysql.rds_kill({other.thread_id()})")
         with pytest.raises(pymysql.MySQLError):
             tell(other, "SELECT 1")
