@@ -30,6 +30,8 @@ _STRANGERS: tuple[tuple[str, str, str], ...] = (
     ("singlestore", "SingleStore", _ITSELF),
     ("maxscale", "MaxScale", _BEHIND),
     ("proxysql", "ProxySQL", _BEHIND),
+    # It says so where it ends the client's TLS itself, or shares connections; else it passes everything through.
+    ("-router", "MySQL Router", _BEHIND),
 )
 """Words of a greeting or of `@@version_comment`, whose they are, and what to do instead."""
 

@@ -107,6 +107,7 @@ class Stranger:
         self._listening.close()
         for end in self._ends:
             shut(end)
+            end.close()
 
     def _accept(self):
         while True:
@@ -135,6 +136,7 @@ class Stranger:
         except OSError:
             pass
         shut(client)
+        client.close()
 
 
 def answered(rows):

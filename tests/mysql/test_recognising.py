@@ -47,6 +47,7 @@ def open_to(address):
             "8.0.30-Vitess",
             "is Vitess (8.0.30-Vitess), which is not supported: name the MySQL servers behind it in nodes",
         ),
+        ("9.7.4-router", "is MySQL Router (9.7.4-router), which is not supported: name the MySQL servers behind it"),
         ("5.7.25-OceanBase seekdb-v1.4.0", "is OceanBase"),
         ("5.5.30", "where a proxy greets so for a newer server, name that server in nodes"),
         ("hello", "greets as 'hello': it is another product"),
