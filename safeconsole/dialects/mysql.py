@@ -424,24 +424,15 @@ _SERVER = Server(
     idle_variables=("wait_timeout",),
 )
 
-_AURORA_SERVER = Server(
-    guards=_MYSQL_GUARDS,
-    read_only_variable="transaction_read_only",
-    time_limit_error=3024,
-    probes=_MYSQL_PROBES,
+_AURORA_SERVER = replace(
+    _SERVER,
     process=("SHOW PROCESSLIST",),
     kill_query=("CALL mysql.rds_kill_query({thread})", "KILL QUERY {thread}"),
     kill_connection=("CALL mysql.rds_kill({thread})", "KILL {thread}"),
     identity="@@aurora_server_id",
-    replica_status=("SHOW REPLICA STATUS", "SHOW SLAVE STATUS"),
-    followers=_SERVER.followers,
-    dumping=_SERVER.dumping,
-    asks_for=_SERVER.asks_for,
-    health=_SERVER.health,
     # Instances share their storage: no GTID says what a reader has, whatever gtid_mode is for copies elsewhere.
     position="SELECT ''",
-    wait=_SERVER.wait,
-    idle_variables=_SERVER.idle_variables,
+    takes_several=False,
 )
 
 # max_execution_time holds for what reads rows, and for nothing else.
