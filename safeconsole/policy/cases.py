@@ -5,6 +5,7 @@ A rule without a case has never been seen to match; `lint` lists those.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Literal
 
@@ -130,6 +131,25 @@ def _slot_complaints(policy: Policy, cases: tuple[Case, ...]) -> Iterator[str]:
             yield f"no case is {word}"
 
 
+_TEXT = r"""(?:'[^'"]*'|"[^'"]*")"""
+_COMPARED = tuple(
+    re.compile(pattern)
+    for pattern in (
+        rf"({_TEXT})\s+in\s+stmt\.tables\b",
+        r"stmt\.tables\s*[=!]=\s*(\[[^\]]*\])",
+        rf"stmt\.tables\.\w+\(\s*(\w+)\s*,.*?\b\1\s*(?:[=!]=\s*({_TEXT})|in\s+(\[[^\]]*\]))",
+        rf"stmt\.tables\.\w+\(\s*(\w+)\s*,.*?({_TEXT})\s*[=!]=\s*\1\b",
+    )
+)
+"""What a condition compares whole names of tables with: texts, and lists of them."""
+
+
+def _names_without_schema(when: str) -> tuple[str, ...]:
+    found = (part for pattern in _COMPARED for match in pattern.finditer(when) for part in match.groups() if part)
+    names = [text[1:-1] for part in found for text in re.findall(_TEXT, part)]
+    return tuple(dict.fromkeys(name for name in names if name and "." not in name))
+
+
 def _complaints(policy: Policy, cases: tuple[Case, ...]) -> Iterator[tuple[Rule, str]]:
     exampled = {case.rule for case in cases}
     for position, rule in enumerate(policy.rules):
@@ -145,6 +165,8 @@ def _complaints(policy: Policy, cases: tuple[Case, ...]) -> Iterator[tuple[Rule,
         shadow = _shadow(rule, policy.rules, position)
         if shadow:
             yield rule, f"it never decides: rule {shadow.id} has the same condition and is at least as strict"
+        for name in _names_without_schema(rule.when):
+            yield rule, f"'{name}' names no schema: tables are 'schema.{name}' wherever a session has one"
         if rule.id not in exampled:
             yield rule, "it has no case"
 

@@ -189,16 +189,15 @@ class Tables:
         return self._metadata
 
 
-def names_for(python: PythonSession, *, capacity: Callable[[str], None] | None = None) -> dict[str, Any]:
-    """
-    Return the namespace of a new console.
+class Commands:
+    """What the console itself offers by name, beside `db`."""
 
-    Args:
-        capacity: prints the safe sizes; takes the command's options as text; None says which command does.
-    """
+    def __init__(self, python: PythonSession, capacity: Callable[[str], None] | None) -> None:
+        self._python = python
+        self._capacity = capacity
 
     @contextmanager
-    def elevate(*, reason: str, ticket: str = "", minutes: float | None = None) -> Iterator[None]:
+    def elevate(self, *, reason: str, ticket: str = "", minutes: float | None = None) -> Iterator[None]:
         """
         Ask for an elevation, and end it when the block is left.
 
@@ -208,6 +207,7 @@ def names_for(python: PythonSession, *, capacity: Callable[[str], None] | None =
         A session or connection that writes inside begins a transaction, and must commit it inside: leaving the block
         undoes what is open.
         """
+        python = self._python
         python.elevate(reason=reason, ticket=ticket, window_seconds=None if minutes is None else minutes * 60)
         try:
             left = clock_text(python.session.status().elevated_seconds)
@@ -216,39 +216,40 @@ def names_for(python: PythonSession, *, capacity: Callable[[str], None] | None =
         finally:
             python.stand_down()
 
-    def why() -> None:
+    def why(self) -> None:
         """Show everything behind the last decision."""
-        last = python.session.last()
-        _show(
-            python,
-            "nothing was asked yet\n"
-            if last is None
-            else explanation_text(last, python.session.policy, python.screen.data_style),
-        )
+        session, style = self._python.session, self._python.screen.data_style
+        last = session.last()
+        _show(self._python, explanation_text(last, session.policy, style) if last else "nothing was asked yet\n")
 
     @marked(console=True)
-    def topology() -> None:
+    def topology(self) -> None:
         """Measure the nodes now, and show which are fit for reads."""
-        session = python.session
-        _show(
-            python,
-            topology_text(session.context.cluster, session.topology(), session.policy.gates, python.screen.data_style),
-        )
+        session, style = self._python.session, self._python.screen.data_style
+        _show(self._python, topology_text(session.context.cluster, session.topology(), session.policy.gates, style))
 
-    def sizes(options: str = "") -> None:
-        """Show the safe sizes of schemas and tables: capacity(), capacity("--leftovers")."""
-        if capacity is None:
+    def capacity(self, options: str = "") -> None:
+        """
+        Show the safe sizes of schemas and tables.
+
+            capacity("--leftovers")
+        """
+        if self._capacity is None:
             raise RefusedError(
-                "safe sizes come from another command", instead=f"safeconsole capacity {python.session.context.cluster}"
+                "safe sizes come from another command",
+                instead=f"safeconsole capacity {self._python.session.context.cluster}",
             )
         with marked(console=True):
-            capacity(options)
+            self._capacity(options)
 
-    def teach(*about: object) -> None:
-        """Show what something is and does: help(db). Without anything, asks what about."""
-        text = _own_help(*about)
-        if text:
-            _show(python, text)
+    def help(self, *about: object) -> None:
+        """
+        Show what something is and does; without anything, ask what about.
+
+            help(db)
+        """
+        if text := _own_help(*about):
+            _show(self._python, text)
             return
         import pydoc  # noqa: PLC0415 (most sessions do without)
 
@@ -256,17 +257,17 @@ def names_for(python: PythonSession, *, capacity: Callable[[str], None] | None =
         pydoc.pager = pydoc.plainpager
         pydoc.help(*about)
 
-    sizes.__name__ = sizes.__qualname__ = "capacity"
-    teach.__name__ = teach.__qualname__ = "help"
-    return {
-        "__name__": "__main__",
-        "db": Database(python),
-        "elevate": elevate,
-        "why": why,
-        "topology": topology,
-        "capacity": sizes,
-        "help": teach,
-    }
+
+def names_for(python: PythonSession, *, capacity: Callable[[str], None] | None = None) -> dict[str, Any]:
+    """
+    Return the namespace of a new console.
+
+    Args:
+        capacity: prints the safe sizes; takes the command's options as text; None says which command does.
+    """
+    own = Commands(python, capacity)
+    named = {name: getattr(own, name) for name in ("elevate", "why", "topology", "capacity", "help")}
+    return {"__name__": "__main__", "db": Database(python), **named}
 
 
 def _own_help(*about: object) -> str:

@@ -160,6 +160,26 @@ def test_a_rule_that_tightens_limits_is_never_idle():
     assert linted(READS, {"id": "b", "when": "stmt.plain_read"} | limits) == ()
 
 
+@pytest.mark.parametrize(
+    ("when", "names"),
+    [
+        ("'orders' in stmt.tables", ["orders"]),
+        ('stmt.known && ("orders" in stmt.tables || "shop.orders" in stmt.tables)', ["orders"]),
+        ("stmt.tables.exists(t, t == 'orders')", ["orders"]),
+        ("stmt.tables.exists(t, 'orders' == t)", ["orders"]),
+        ("stmt.tables.exists(t, t in ['orders', 'shop.orders', 'payments'])", ["orders", "payments"]),
+        ("stmt.tables == ['orders']", ["orders"]),
+        ("'shop.orders' in stmt.tables", []),
+        ("stmt.tables.exists(t, t.startsWith('shop') || t.endsWith('.orders'))", []),
+        ("stmt.kind == 'select' && 'write' in stmt.effects && 'shop' in stmt.schemas", []),
+    ],
+)
+def test_lint_finds_a_table_that_is_named_without_its_schema(when, names):
+    found = linted(READS, {"id": "orders", "when": when, "then": "deny"})
+    told = "p.yaml:3: rule orders: '{0}' names no schema: tables are 'schema.{0}' wherever a session has one"
+    assert list(found) == [told.format(name) for name in names]
+
+
 def test_lint_finds_rules_without_an_example_and_examples_without_a_rule():
     assert linted(READS, WRITES, shown=["reads"]) == ("p.yaml:3: rule writes: it has no case",)
     examples = cases({"verdict": "deny", "rule": "gone"}, {"verdict": "deny"}, {"verdict": "deny", "rule": "gone"})
