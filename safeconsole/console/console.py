@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
@@ -28,9 +28,10 @@ from prompt_toolkit.keys import Keys
 from prompt_toolkit.output import Output
 
 from safeconsole import interrupts
+from safeconsole.cluster.engine import Row
 from safeconsole.console.commands import command_arguments, dispatch, is_bare_word, record_entry
 from safeconsole.console.completing import SqlCompleter, SqlLexer
-from safeconsole.console.names import KnownRules, NameRefresher, SchemaNames, glance_through, load_names
+from safeconsole.console.names import EarlyNames, KnownRules, NameRefresher, SchemaNames, glance_through, load_names
 from safeconsole.console.prompt import (
     PLAIN_STYLE,
     STYLE,
@@ -83,22 +84,31 @@ class Terminal(msgspec.Struct, frozen=True, kw_only=True):
 def run_console(
     session: Session, *, services: Services, history_directory: str = "", terminal: Terminal | None = None
 ) -> int:
-    """Run the console on an open session until the person leaves; see `talk`."""
+    """Run the console on an open session until the person leaves, without `early` questions; see `talk`."""
     return talk(
         Opening.of(Opened(session=session, services=services)),
         standing=session.status(),
         history_directory=history_directory,
         terminal=terminal,
+        early=False,
     )
 
 
-def talk(opening: Opening, *, standing: Status, history_directory: str = "", terminal: Terminal | None = None) -> int:
+def talk(
+    opening: Opening,
+    *,
+    standing: Status,
+    history_directory: str = "",
+    terminal: Terminal | None = None,
+    early: bool = True,
+) -> int:
     """Run the console until the person leaves; opens the session once the prompt is drawn, and does not close it.
 
     Args:
         standing: what the prompt shows until it is open.
         history_directory: where histories are kept, "" for nowhere.
         terminal: see `Terminal`.
+        early: ask a replica for names to complete while the first entry is typed, where none are stored.
 
     Returns:
         The exit code: 0, or `INTERRUPTED` for who left by pressing Ctrl-C again.
@@ -122,17 +132,18 @@ def talk(opening: Opening, *, standing: Status, history_directory: str = "", ter
         names=SchemaNames(),
         recorder=terminal.recorder or TerminalRecorder(),
     )
-    rules = KnownRules(partial(_rules_of, opening), partial(_told_above, session, state))
+    refresher = NameRefresher(glance=partial(_glance, state), directory=history_directory)
+    first = EarlyNames(partial(_learn_early, refresher, state), lambda: state.session.interrupt())
+    told = partial(_told_above, session, state)
+    rules = KnownRules(partial(_rules_of, opening), told, first.learn if early else lambda: None)
     live = LiveVerdict(partial(_previews, state), partial(_redraw, session))
     pasted = Pasted()
     _furnish(session, state, live, pasted, rules)
     session.history = session.default_buffer.history = _history(state, history_directory)
     state.names = load_names(history_directory, standing.cluster, standing.schema)
     session.app.after_render += lambda _app: _begin(session, opening, rules)
-    refresher: NameRefresher | None = None
     try:
-        while _turn(session, state, live, pasted) is After.STAY:
-            refresher = refresher or NameRefresher(glance=glance_through(state.session), directory=history_directory)
+        while _turn(session, state, live, pasted, first) is After.STAY:
             _refresh(refresher, state)
     finally:
         live.close()
@@ -183,7 +194,9 @@ def _furnish(
     session.default_buffer.on_text_changed += lambda buffer: live.typed(command_below(buffer.text, rules.now())[0])
 
 
-def _turn(session: PromptSession[str], state: ConsoleState, live: LiveVerdict, pasted: Pasted) -> After:
+def _turn(
+    session: PromptSession[str], state: ConsoleState, live: LiveVerdict, pasted: Pasted, early: EarlyNames
+) -> After:
     if interrupts.told():
         return After.LEAVE
     live.typed("")
@@ -211,6 +224,7 @@ def _turn(session: PromptSession[str], state: ConsoleState, live: LiveVerdict, p
             return After.LEAVE
         raise
     finally:
+        early.make_way()
         # What ended while they typed is said before what they typed is run.
         _tell(state)
     if not text.strip():
@@ -246,6 +260,15 @@ def _refresh(refresher: NameRefresher, state: ConsoleState) -> None:
     state.names = refresher.refresh(
         state.names, state.session.status(), state.services.rules().dialect, last.statement if last else None
     )
+
+
+def _glance(state: ConsoleState, sql: str) -> Sequence[Row]:
+    return glance_through(state.session, at_replicas=True)(sql)
+
+
+def _learn_early(refresher: NameRefresher, state: ConsoleState) -> bool:
+    state.names, more = refresher.begin(state.names, state.session, state.services.rules().dialect)
+    return more
 
 
 def _toolbar(session: PromptSession[str], state: ConsoleState, live: LiveVerdict) -> StyleAndTextTuples:

@@ -6,6 +6,7 @@ import bisect
 import os
 import re
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import accumulate, chain
@@ -13,17 +14,18 @@ from pathlib import Path
 from urllib.parse import quote
 
 import msgspec
+from msgspec.structs import replace
 
 from safeconsole.cluster.engine import Row
 from safeconsole.dialects.mysql import MYSQL
 from safeconsole.dialects.queries import columns_sql, keys_sql, names_sql
-from safeconsole.errors import SafeConsoleError
+from safeconsole.errors import SafeConsoleError, StoppedError
 from safeconsole.session.context import Status
-from safeconsole.session.session import Session
+from safeconsole.session.session import IN_USE, Session
 from safeconsole.sqltext.dialect import Dialect
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.statement import Statement
-from safeconsole.sqltext.vocabulary import Role
+from safeconsole.sqltext.vocabulary import Role, Route
 
 ASSUMED = LexicalRules(dialect=MYSQL)
 """Lexical rules for colouring until the servers answer; nothing is sent by them."""
@@ -35,13 +37,18 @@ class KnownRules:
     Args:
         read: asks the servers at its first call.
         failed: called, in the asking thread, with why they could not be asked.
+        learnt: called, in the asking thread, once they are known.
     """
 
     def __init__(
-        self, read: Callable[[], LexicalRules], failed: Callable[[SafeConsoleError], None] = lambda _error: None
+        self,
+        read: Callable[[], LexicalRules],
+        failed: Callable[[SafeConsoleError], None] = lambda _error: None,
+        learnt: Callable[[], None] = lambda: None,
     ) -> None:
         self._read = read
         self._failed = failed
+        self._learnt = learnt
         self._known: LexicalRules | None = None
         self._thread: threading.Thread | None = None
 
@@ -63,6 +70,8 @@ class KnownRules:
         except SafeConsoleError as error:
             # The first statement meets the same error; the person need not type one to know.
             self._failed(error)
+        else:
+            self._learnt()
 
 
 # Names only: sizes, counts and comments are never asked for. Source: on MySQL 9.7 and MariaDB 10.11, names alone open
@@ -273,12 +282,17 @@ Glance = Callable[[str], Sequence[Row]]
 """Runs a read of the console's own on a replica and returns its rows; raises SafeConsoleError."""
 
 
-def glance_through(session: Session) -> Glance:
-    """Return a function that sends the console's own reads through the gate, recorded as the console's."""
+def glance_through(session: Session, *, at_replicas: bool = False) -> Glance:
+    """Return a function that sends the console's own reads through the gate, recorded as the console's.
+
+    Args:
+        at_replicas: never to a primary that the console would choose itself.
+    """
 
     def glance(sql: str) -> Sequence[Row]:
         (statement,) = session.split(sql)
-        return session.execute(statement, by_console=True).take(PAGE_TABLES)
+        to = (session.to or Route.REPLICA) if at_replicas else None
+        return session.execute(statement, by_console=True, to=to).take(PAGE_TABLES)
 
     return glance
 
@@ -308,6 +322,45 @@ class NameRefresher(msgspec.Struct, kw_only=True):
 
     def refresh(self, names: SchemaNames, status: Status, dialect: Dialect, last: Statement | None) -> SchemaNames:
         """Learn one more page of tables or a few more columns, and return the names of the session's schema."""
+        names = self._recalled(names, status)
+        if status.role != Role.REPLICA or status.to == Route.PRIMARY or status.elevated_seconds > 0:
+            return names
+        try:
+            most = min(PAGE_TABLES, status.limits.fetched_rows)
+            changed = (
+                self._learn_tables(names, dialect, most)
+                or self._learn_columns(names, dialect, last)
+                or self._learn_schemas(names, dialect, most, last)
+            )
+        except SafeConsoleError as error:
+            if error.code == IN_USE:
+                raise
+            # Completion is a comfort: what a server or a policy refuses is not asked for again.
+            if not (isinstance(error, StoppedError) and error.by == "person"):
+                self.whole, self.schemas = True, self.schemas or ()
+            return names
+        if changed:
+            save_names(self.directory, status.cluster, status.schema, names)
+        return names
+
+    def begin(self, names: SchemaNames, session: Session, dialect: Dialect) -> tuple[SchemaNames, bool]:
+        """Learn one more page before the first statement, where no name is kept and there is a replica to ask.
+
+        Returns:
+            The names as they are now, and whether there is more to learn.
+        """
+        if not _is_at_replicas(session):
+            return names, False
+        status = session.status()
+        # A copy: what is given is read meanwhile, to complete by.
+        names = self._recalled(replace(names), status)
+        if names.tables and not self.pages:
+            return names, False
+        names = self.refresh(names, replace(status, role=Role.REPLICA), dialect, None)
+        return names, not self.whole or self.schemas is None
+
+    def _recalled(self, names: SchemaNames, status: Status) -> SchemaNames:
+        """Return what is known of the session's schema: its stored names, unless they are of other servers."""
         if self.schema != status.schema:
             self.schema, self.pages, self.whole = status.schema, [], False
             names = load_names(self.directory, status.cluster, status.schema)
@@ -317,21 +370,6 @@ class NameRefresher(msgspec.Struct, kw_only=True):
             names, self.pages, self.whole, self.schemas = SchemaNames(), [], False, None
         self.servers = names.servers = status.servers or self.servers
         names.schema, names.schemas = status.schema, self.schemas or names.schemas
-        if status.role != Role.REPLICA or status.elevated_seconds > 0:
-            return names
-        try:
-            most = min(PAGE_TABLES, status.limits.fetched_rows)
-            changed = (
-                self._learn_tables(names, dialect, most)
-                or self._learn_columns(names, dialect, last)
-                or self._learn_schemas(names, dialect, most, last)
-            )
-        except SafeConsoleError:
-            # Completion is a comfort: what a server or a policy refuses is not asked for again.
-            self.whole, self.schemas = True, self.schemas or ()
-            return names
-        if changed:
-            save_names(self.directory, status.cluster, status.schema, names)
         return names
 
     def _learn_tables(self, names: SchemaNames, dialect: Dialect, most: int) -> bool:
@@ -401,3 +439,57 @@ class NameRefresher(msgspec.Struct, kw_only=True):
                 names.elsewhere[schema.lower()] = tuple(str(row[0]) for row in self.glance(sql))
                 return True
         return False
+
+
+def _is_at_replicas(session: Session) -> bool:
+    """Whether what the person sends goes to replicas, as far as they chose, and there is one."""
+    if session.to == Route.PRIMARY:
+        return False
+    replicas = {reading.node for reading in session.topology() if reading.role is Role.REPLICA}
+    return bool(replicas) and (session.to in {"", Route.REPLICA} or session.to in replicas)
+
+
+EARLY_PAGES = 10
+"""Pages of names that are asked for before the first statement; the others are learnt after statements."""
+
+_MAKES_WAY_SECONDS = 0.2
+"""How long an entry waits for a page: no longer than for the connection that the page has opened already."""
+
+_BREATH_SECONDS = 0.02
+
+
+class EarlyNames:
+    """Learns names while the first entry is typed, and makes way for it.
+
+    Args:
+        learn: learns one more page; returns whether there is more.
+        interrupt: stops what `learn` asks the servers; called from the person's thread, until that is over.
+    """
+
+    def __init__(self, learn: Callable[[], bool], interrupt: Callable[[], object]) -> None:
+        self._learn = learn
+        self._interrupt = interrupt
+        self._asking = threading.Lock()
+        self._typed = False
+
+    def learn(self) -> None:
+        """Learn pages until there are no more, or something is typed; never raises a SafeConsoleError."""
+        for _ in range(EARLY_PAGES):
+            with self._asking:
+                if self._typed or not self._went_on():
+                    return
+            # The prompt needs the session now and then, to draw itself.
+            time.sleep(_BREATH_SECONDS)
+
+    def _went_on(self) -> bool:
+        try:
+            return self._learn()
+        except SafeConsoleError as error:
+            return error.code == IN_USE
+
+    def make_way(self) -> None:
+        """Ask for nothing further; return once nothing is being asked."""
+        self._typed = True
+        while not self._asking.acquire(timeout=_MAKES_WAY_SECONDS):
+            self._interrupt()
+        self._asking.release()

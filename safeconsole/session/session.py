@@ -408,8 +408,13 @@ class Session:
             self._nodes.close()
 
 
+IN_USE = "in-use"
+"""The code of what is refused because another thread uses the session at that moment."""
+
+
 def _in_use() -> DeniedError:
     return DeniedError(
         "nothing was sent: another thread uses this session",
+        code=IN_USE,
         instead="run one statement after the other, or open a session for each thread",
     )

@@ -102,8 +102,9 @@ class ScriptedGate:
         return self._last
 
     def execute(  # noqa: PLR0913 (as the session)
-        self, statement, *, by_console=False, justification=None, as_text=False, progress=unseen, exactly_rows=-1
-    ):
+        self, statement, *, by_console=False, justification=None, as_text=False, progress=unseen, exactly_rows=-1,
+        to=None,
+    ):  # fmt: skip
         if by_console:
             raise RefusedError("not in a script")
         decision, route = self.preview(statement), route_of(statement, to=self.to)

@@ -1,15 +1,19 @@
+import threading
+
 import pytest
 
 from safeconsole.dialects.mysql import MYSQL
-from safeconsole.errors import RefusedError
+from safeconsole.errors import DeniedError, RefusedError, StoppedError
 from safeconsole.policy.limits import Limits
 from safeconsole.sqltext.analysis import analyse
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.statement import Statement, TableName
-from safeconsole.sqltext.vocabulary import Effect
+from safeconsole.policy.readings import Reading
+from safeconsole.sqltext.vocabulary import Effect, NodeName, Role
 from safeconsole.session.context import Status
 from safeconsole.console.names import SchemaNames
-from safeconsole.console.names import PAGE_TABLES, NameRefresher
+from safeconsole.console.names import EARLY_PAGES, PAGE_TABLES, EarlyNames, NameRefresher
+from safeconsole.session.session import IN_USE
 
 READ = Statement(
     text="SELECT 1", kind="select", effects=frozenset({Effect.READ}),
@@ -165,3 +169,115 @@ def test_refused_foreign_keys_leave_the_columns():
         names = refresher.refresh(names, status(), MYSQL, READ)
     assert names.columns == {"orders": ("id", "status")}
     assert len([sql for sql in server.asked if "key_column_usage" in sql]) == 1
+
+
+def interrupted(sql):
+    raise StoppedError("stopped by you", by="person", verified="killed")
+
+
+def test_a_page_that_made_way_for_an_entry_is_asked_for_again():
+    server = Server(["orders"])
+    refresher = NameRefresher(glance=interrupted, directory="")
+    names = refresher.refresh(SchemaNames(), status(), MYSQL, None)
+    refresher.glance = server
+    assert refresher.refresh(names, status(), MYSQL, None).tables == ["orders"]
+
+
+class Standing:
+    """A session that nothing was sent in yet."""
+
+    def __init__(self, to="", roles=("primary", "replica"), **where):
+        self.to = to
+        self.readings = tuple(Reading(node=NodeName(f"{role}-1"), role=Role(role), proof="") for role in roles)
+        self.now = status(role="", **where)
+
+    def status(self):
+        return self.now
+
+    def topology(self):
+        return self.readings
+
+
+def begun(refresher, session, names=None):
+    names, more = refresher.begin(names or SchemaNames(), session, MYSQL)
+    return names.tables, more
+
+
+def test_names_are_learnt_before_the_first_statement_where_none_is_kept(tmp_path):
+    server = Server(["orders", *(f"t{number:04d}" for number in range(PAGE_TABLES + 10))])
+    refresher = NameRefresher(glance=server, directory=str(tmp_path))
+    shown = SchemaNames()
+    for tables, more in ((PAGE_TABLES, True), (PAGE_TABLES + 11, True), (PAGE_TABLES + 11, False)):
+        before = shown.tables
+        names, goes_on = refresher.begin(shown, Standing(), MYSQL)
+        # What the prompt completes by meanwhile is left as it is.
+        assert (len(names.tables), goes_on, shown.tables) == (tables, more, before)
+        shown = names
+    assert len(server.asked) == 3
+    # What is kept is not asked for at the beginning.
+    assert begun(NameRefresher(glance=server, directory=str(tmp_path)), Standing()) == (names.tables, False)
+    assert len(server.asked) == 3
+    assert begun(NameRefresher(glance=server, directory=str(tmp_path)), Standing(servers=("uuid-9",)))[1]
+    assert len(server.asked) == 4
+
+
+@pytest.mark.parametrize(
+    "session",
+    [Standing(to="primary"), Standing(to="primary-1"), Standing(roles=("primary",)), Standing(roles=("unknown",))],
+)
+def test_no_primary_is_asked_for_names_before_the_first_statement(session):
+    server = Server(["orders"])
+    assert begun(NameRefresher(glance=server, directory=""), session) == ([], False)
+    assert server.asked == []
+
+
+@pytest.mark.parametrize("to", ["replica", "replica-1"])
+def test_the_replica_that_a_person_goes_to_is_asked(to):
+    assert begun(NameRefresher(glance=Server(["orders"]), directory=""), Standing(to=to))[0] == ["orders"]
+
+
+def test_an_entry_stops_the_question_that_is_being_answered():
+    asked, stopped = threading.Event(), threading.Event()
+
+    def learn():
+        asked.set()
+        assert stopped.wait(20)
+        return True
+
+    names = EarlyNames(learn, stopped.set)
+    thread = threading.Thread(target=names.learn)
+    thread.start()
+    assert asked.wait(20)
+    names.make_way()
+    asked.clear()
+    thread.join(20)
+    assert not thread.is_alive()
+    assert not asked.is_set()
+
+
+def test_nothing_is_asked_once_something_was_typed():
+    asked = []
+    names = EarlyNames(lambda: asked.append(1), asked.clear)
+    names.make_way()
+    names.learn()
+    assert asked == []
+
+
+def test_a_prompt_that_uses_the_session_just_then_is_no_refusal():
+    answers = iter([DeniedError("in use", code=IN_USE), True, RefusedError("no"), True])
+    left = []
+
+    def learn():
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    EarlyNames(learn, left.clear).learn()
+    assert list(answers) == [True]
+
+
+def test_a_large_schema_is_not_learnt_whole_before_the_first_statement():
+    asked = []
+    EarlyNames(lambda: asked.append(1) or True, asked.clear).learn()
+    assert len(asked) == EARLY_PAGES

@@ -11,7 +11,8 @@ from safeconsole.console.names import NameRefresher, SchemaNames, glance_through
 from safeconsole.dialects import DIALECTS
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.vocabulary import Flavour
-from tests.harness.desk import seated
+from tests.harness.desk import Desk, seated
+from tests.harness.terminal import Terminal
 
 ODD = ["MixedCase", "mixedcase2", "odd name", "a`b", "dot.ted", "9lives", "1e5", "$", "a$b$c", "_utf8mb4", "_x", "é", "日本",
        "it's", 'dou"ble', "per%cent", "semi;colon", "--", "/*", "back\\slash", "@x", "N", "x", "b", "-1"]  # fmt: skip
@@ -78,7 +79,7 @@ def test_what_is_learnt_is_completed_as_the_server_takes_it(cluster, tmp_path):
             refresher = NameRefresher(glance=glance_through(desk.session), directory="")
             (last,) = desk.session.split("SELECT * FROM `Rank`, `Rank Items`")
             for _ in range(4):
-                status = replace(desk.session.status(), role="replica")
+                status = replace(desk.session.status(), role="replica", to="")
                 names = refresher.refresh(names, status, dialect, last)
             assert names.tables == ["Rank", "Rank Items"]
             assert "Odd Schema" in names.schemas
@@ -97,3 +98,32 @@ def test_what_is_learnt_is_completed_as_the_server_takes_it(cluster, tmp_path):
     finally:
         with cluster.dba_connect(cluster.primary) as dba, dba.cursor() as cursor:
             cursor.execute("DROP DATABASE `Odd Schema`")
+
+
+def test_the_first_statement_is_completed_before_anything_was_asked(cluster, tmp_path):
+    """A console that has no names yet asks a replica for them while its person types."""
+    with seated(cluster, tmp_path / "desk"):
+        pass
+    terminal = Terminal(tmp_path / "desk" / "config.toml")
+    try:
+        terminal.wait_for(lambda: "shop" in terminal.said())
+        desk = Desk(None, None, tmp_path / "desk" / "audit")
+        terminal.type("SELECT COUNT(*) FROM cu")
+        terminal.wait_for(lambda: len(desk.records("outcome")) >= 2)
+        terminal.type("s")
+        terminal.wait_for(lambda: "customers" in terminal.said())
+        # What the console asked for itself is not where the person is.
+        assert "replica-" not in terminal.said()
+        terminal.type("\t;\r")
+        by_person = "select count(*) from customers"
+        terminal.wait_for(lambda: desk.records("asked")[-1]["sql"].lower() == by_person)
+        terminal.type("\\quit\r")
+        assert terminal.leaves() == 0
+    finally:
+        terminal.close()
+    asked = desk.records("asked")
+    assert [each["by_console"] for each in asked[:2]] == [True, True]
+    numbers = {each["statement"] for each in asked if each["by_console"]}
+    decided = [each for each in desk.records("decided") if each["statement"] in numbers]
+    assert {each["node"] for each in decided} <= {node.name for node in cluster.replicas}
+    assert {each["outcome"] for each in desk.records("outcome")} == {"done"}

@@ -73,7 +73,8 @@ def test_a_terminal_that_closes_at_a_question_grants_nothing(sit_down, question)
     states = [each["state"] for each in records("elevation")]
     assert states == (["asked", "declined"] if question == "cluster" else [])
     assert records("session-closed")
-    assert not records("intent")
+    # The console asks for names to complete by itself.
+    assert not [each for each in records("intent") if "orders" in each["sql"]]
 
 
 def test_a_clock_that_jumps_neither_prolongs_a_window_nor_ends_it_and_the_journal_holds(cluster, tmp_path, monkeypatch):
