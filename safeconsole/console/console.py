@@ -133,7 +133,7 @@ def talk(
         recorder=terminal.recorder or TerminalRecorder(),
     )
     refresher = NameRefresher(glance=partial(_glance, state), directory=history_directory)
-    first = EarlyNames(partial(_learn_early, refresher, state), lambda: state.session.interrupt())
+    first = EarlyNames(partial(_learn_early, refresher, state), partial(_interrupt, state))
     told = partial(_told_above, session, state)
     rules = KnownRules(partial(_rules_of, opening), told, first.learn if early else lambda: None)
     live = LiveVerdict(partial(_previews, state), partial(_redraw, session))
@@ -264,6 +264,10 @@ def _refresh(refresher: NameRefresher, state: ConsoleState) -> None:
 
 def _glance(state: ConsoleState, sql: str) -> Sequence[Row]:
     return glance_through(state.session, at_replicas=True)(sql)
+
+
+def _interrupt(state: ConsoleState) -> None:
+    state.session.interrupt()
 
 
 def _learn_early(refresher: NameRefresher, state: ConsoleState) -> bool:

@@ -41,6 +41,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
         character_set: number of its collation, 63 for bytes.
         width: its greatest length: bytes of a text, digits of a number, bits of a BIT.
         origin: schema, table and column that it is, as bytes; empty for an expression.
+        is_document: whether the server says that its text is JSON, where it has no type for that.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     character_set: int
     width: int = 0
     origin: tuple[bytes, bytes, bytes] = (b"", b"", b"")
+    is_document: bool = False
 
 
 _MATCHED = re.compile(rb"\d+")
@@ -65,6 +67,7 @@ class ResultHead(msgspec.Struct, frozen=True, kw_only=True):
         warnings: how many warnings, known only without a result set.
         status: the server's status bits, None with a result set.
         raw: see `Answer.head`.
+        documents: places of the columns that hold JSON, by what MariaDB says beside their definitions.
         info: what the server says beside the count, in its own language: of an UPDATE "Rows matched: 3  Changed: 2 …".
     """
 
@@ -74,6 +77,7 @@ class ResultHead(msgspec.Struct, frozen=True, kw_only=True):
     warnings: int = 0
     status: int | None = None
     raw: bytes = b""
+    documents: frozenset[int] = frozenset()
     info: bytes = b""
 
     @property
@@ -82,7 +86,8 @@ class ResultHead(msgspec.Struct, frozen=True, kw_only=True):
         fields, position = [], 0
         for place in range(self.width + 1):
             if place:
-                fields.append(_field_at(self.raw, position + PACKET_HEADER_BYTES))
+                is_document = place - 1 in self.documents
+                fields.append(_field_at(self.raw, position + PACKET_HEADER_BYTES, is_document=is_document))
             position += PACKET_HEADER_BYTES + int.from_bytes(self.raw[position : position + 3], "little")
         return tuple(fields)
 
@@ -134,13 +139,39 @@ def read_head(packets: Packets) -> ResultHead:
     width = int(first.read_length_encoded_integer() or 0)
     counted = framed(payload, packets.sequence)
     # The definitions and their end marker.
-    return ResultHead(width=width, raw=counted + packets.next_whole(width + 1))
+    definitions = packets.next_whole(width + 1)
+    if packets.extended:
+        definitions, documents = _without_metadata(definitions, width)
+        return ResultHead(width=width, raw=counted + definitions, documents=documents)
+    return ResultHead(width=width, raw=counted + definitions)
 
 
-def _field_at(raw: bytes, position: int) -> Field:
-    # Six texts (catalogue, schema, table, original table, name, original name), then fixed fields.
+_SIX_TEXTS = 6
+"""Catalogue, schema, table, original table, name, original name: a column's definition begins with them."""
+
+_JSON = b"\1\4json"
+"""A format, of four letters. Source: MariaDB documentation, "Result Set Packets", extended metadata."""
+
+
+def _without_metadata(definitions: bytes, width: int) -> tuple[bytes, frozenset[int]]:
+    """Return column definitions as every client reads them, and the places of those whose metadata say JSON."""
+    parts, documents, position = list[bytes](), set[int](), 0
+    for place in range(width):
+        start = position + PACKET_HEADER_BYTES
+        stop = start + int.from_bytes(definitions[position : position + 3], "little")
+        behind_texts = _texts_at(definitions, start, _SIX_TEXTS)[1]
+        (metadata,), rest = _texts_at(definitions, behind_texts, 1)
+        if _JSON in metadata:
+            documents.add(place)
+        parts.append(framed(definitions[start:behind_texts] + definitions[rest:stop], definitions[position + 3]))
+        position = stop
+    return b"".join((*parts, definitions[position:])), frozenset(documents)
+
+
+def _texts_at(raw: bytes, position: int, count: int) -> tuple[list[bytes], int]:
+    """Return texts that each begin with their length, and the position behind them."""
     texts = list[bytes]()
-    for _ in range(6):
+    for _ in range(count):
         size, position = raw[position], position + 1
         if size == _TWO_BYTES:
             size, position = int.from_bytes(raw[position : position + 2], "little"), position + 2
@@ -148,6 +179,11 @@ def _field_at(raw: bytes, position: int) -> Field:
             raise ValueError(f"a name in the description of a column begins with {size}")
         texts.append(raw[position : position + size])
         position += size
+    return texts, position
+
+
+def _field_at(raw: bytes, position: int, *, is_document: bool) -> Field:
+    texts, position = _texts_at(raw, position, _SIX_TEXTS)
     _, schema, _, table, name, column = texts
     character_set, width, type_code, flags = _COLUMN.unpack_from(raw, position)
     return Field(
@@ -157,6 +193,7 @@ def _field_at(raw: bytes, position: int) -> Field:
         character_set=character_set,
         width=width,
         origin=(schema, table, column),
+        is_document=is_document,
     )
 
 
@@ -335,6 +372,8 @@ def _type_name(field: Field) -> str:
         if flags & FLAG.SET:
             return "set"
         binary = field.character_set == _BINARY_CHARACTER_SET
+        if field.is_document and not binary:
+            return "json"
         if code in _BLOBS:
             return "blob" if binary else "text"
         if code == FIELD_TYPE.STRING:

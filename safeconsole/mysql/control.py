@@ -13,9 +13,10 @@ from safeconsole.errors import UnreachableError
 from safeconsole.mysql.dialling import NodeAddress
 from safeconsole.mysql.error_codes import is_lost
 from safeconsole.mysql.guards import ServerSession
+from safeconsole.mysql.login import Login
 from safeconsole.mysql.measuring import Questions
 from safeconsole.mysql.recognising import Variant
-from safeconsole.mysql.wire import DriverError, Login, ServerReply, Wire
+from safeconsole.mysql.wire import DriverError, ServerReply, Wire
 from safeconsole.sqltext.dialect import Dialect
 
 Found = TypeVar("Found")

@@ -20,7 +20,8 @@ from safeconsole.config.secrets import Secret, Secrets
 from safeconsole.config.settings import TlsSettings
 from safeconsole.errors import ConfigurationError, UnreachableError
 from safeconsole.mysql.error_codes import code_of, connect_error, is_lost
-from safeconsole.mysql.wire import DriverError, Login, Wire
+from safeconsole.mysql.login import Login
+from safeconsole.mysql.wire import DriverError, Wire
 
 if TYPE_CHECKING:
     from safeconsole.mysql.bastion import Bastion

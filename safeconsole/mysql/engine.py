@@ -19,11 +19,11 @@ from safeconsole.mysql.connection import MySqlConnection
 from safeconsole.mysql.control import Control
 from safeconsole.mysql.dialling import HeldSecret, login_for
 from safeconsole.mysql.discovery import Lead
+from safeconsole.mysql.login import Login
 from safeconsole.mysql.measurements import Measurements
 from safeconsole.mysql.node import MeasuredNode, Monitor, open_connection, open_line
 from safeconsole.mysql.pool import StatementPool
 from safeconsole.mysql.watchdog import NodeWatch
-from safeconsole.mysql.wire import Login
 from safeconsole.policy.readings import Reading
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.statement import Statement

@@ -37,13 +37,14 @@ from safeconsole.mysql.guards import (
     setting_of,
 )
 from safeconsole.mysql.link import MySqlLink
+from safeconsole.mysql.login import Login
 from safeconsole.mysql.measuring import Questions
 from safeconsole.mysql.recognising import ANOTHER_PRODUCT, Variant, check_greeting, dialect_of, version_of
 from safeconsole.mysql.running import BREAKS
 from safeconsole.mysql.sensors import FirstLook, Lookout, Target
 from safeconsole.mysql.topology import prove_role
 from safeconsole.mysql.watchdog import NodeWatch, Watchdog
-from safeconsole.mysql.wire import DriverError, Login, ServerReply, Wire
+from safeconsole.mysql.wire import DriverError, ServerReply, Wire
 from safeconsole.policy.limits import Limits
 from safeconsole.policy.readings import Identity, Reading
 from safeconsole.sqltext.dialect import Dialect

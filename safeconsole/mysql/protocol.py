@@ -36,6 +36,7 @@ class Packets(msgspec.Struct):
         ceiling_bytes: the largest packet taken in.
         taken_bytes: payload bytes handed out so far.
         sequence: the number of the packet that `next` read last.
+        extended: whether MariaDB's metadata stand in each column's definition.
     """
 
     read: Callable[[int], bytes]
@@ -44,6 +45,7 @@ class Packets(msgspec.Struct):
     buffer: bytes = b""
     position: int = 0
     sequence: int = 0
+    extended: bool = False
     _joined: list[bytes] = msgspec.field(default_factory=list)
 
     def next(self) -> bytes:
@@ -320,3 +322,30 @@ def prepared_number(packets: Packets) -> bytes:
         for _ in range(count + 1 if count else 0):
             packets.next()
     return first[1:5]
+
+
+# MariaDB's own capabilities begin with the 33rd, in bytes that MySQL leaves empty: the last four of the greeting's
+# reserved ones, and of those in the answer to it. Source: MariaDB documentation, "Connection".
+
+IS_MYSQL = 1
+"""The capability without which a MariaDB reads and offers those that are its own."""
+
+_METADATA = 1 << 3
+"""MARIADB_CLIENT_EXTENDED_METADATA: what a text holds, such as JSON, stands beside its column's definition."""
+
+_RESERVED = slice(9, 32)
+
+
+def offers_metadata(greeting: bytes) -> bool:
+    """Whether a server offers to tell what the texts of a column hold."""
+    # The version's text, thread, salt and capabilities stand before what MySQL fills with zeros.
+    own = greeting.find(b"\0", 1) + 14
+    is_mysql = bool(greeting[own : own + 1] and greeting[own] & IS_MYSQL)
+    return not is_mysql and bool(int.from_bytes(greeting[own + 14 : own + 18], "little") & _METADATA)
+
+
+def asking_for_metadata(payload: bytes) -> bytes:
+    """Return an answer to the greeting that asks for it too; other packets of a login are unchanged."""
+    if payload[_RESERVED] != bytes(_RESERVED.stop - _RESERVED.start):
+        return payload
+    return payload[: _RESERVED.stop - 4] + _METADATA.to_bytes(4, "little") + payload[_RESERVED.stop :]

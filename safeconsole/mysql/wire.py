@@ -12,7 +12,6 @@ import ipaddress
 import math
 import select
 import socket
-import ssl
 import struct
 import threading
 import time
@@ -24,10 +23,21 @@ import pymysql
 from pymysql.connections import Connection
 from pymysql.constants import CLIENT, COMMAND, CR, SERVER_STATUS
 from pymysql.cursors import Cursor
+from pymysql.protocol import MysqlPacket
 
-from safeconsole.mysql.answers import ResultEnd, ResultHead, read_head, read_texts, row_batches
+from safeconsole.mysql.answers import ResultEnd, ResultHead, decoder_of, read_head, read_texts, row_batches
 from safeconsole.mysql.error_codes import is_lost
-from safeconsole.mysql.protocol import CHUNK_BYTES, Packets, framed, prepared_number, text
+from safeconsole.mysql.login import Login, open_socket
+from safeconsole.mysql.protocol import (
+    CHUNK_BYTES,
+    IS_MYSQL,
+    Packets,
+    asking_for_metadata,
+    framed,
+    offers_metadata,
+    prepared_number,
+    text,
+)
 
 IN_TRANSACTION_READONLY = 0x2000
 IN_TRANSACTION = SERVER_STATUS.SERVER_STATUS_IN_TRANS
@@ -78,49 +88,7 @@ class ServerReply(msgspec.Struct, frozen=True, kw_only=True):
         return [dict(zip(names, row, strict=True)) for row in self.rows]
 
 
-class Login(msgspec.Struct, frozen=True, kw_only=True):
-    """All that is needed to open another connection to the same address.
-
-    Attributes:
-        host: the configured name, which a certificate must carry.
-        ip: what it resolved to, once; "" for a socket, and behind a bastion.
-        socket: path of a Unix socket, or "".
-        bastion: reaches it, where its network is another one.
-        password: its secret; never shown.
-        tls: how the server proves itself, or None where that is not asked.
-        server_key: the public key that a password is encrypted with where the connection is not; b"" is, on loopback
-            alone, the one that is given there.
-        connect_seconds: for all of connecting together, until `Wire.ready`, and then for each answer until
-            `Wire.wait_at_most` says otherwise.
-        is_leased: whether the account was made for a while, so that the next login may be another account's.
-        retired_seconds: monotonic reading from which on a connection is `Wire.is_retired`.
-    """
-
-    host: str
-    ip: str
-    port: int
-    socket: str
-    account: str
-    password: str
-    tls: ssl.SSLContext | None
-    connect_seconds: float
-    server_key: bytes = b""
-    bastion: Bastion | None = None
-    is_leased: bool = False
-    retired_seconds: float = math.inf
-
-    def __repr__(self) -> str:
-        return f"Login({self.account}@{self.address})"
-
-    @property
-    def address(self) -> str:
-        ip = f"[{self.ip}]" if ":" in self.ip else self.ip
-        return self.socket or f"{ip or self.host}:{self.port}"
-
-
 if TYPE_CHECKING:
-    from safeconsole.mysql.bastion import Bastion
-
     _Driver = Connection[Cursor]
 else:
     # Generic for type checkers only.
@@ -173,6 +141,8 @@ class Wire(_Driver):
         self.address = login.address
         self.takes_several = False
         self.writes = 0
+        self._greeting = b""
+        self._is_extended = False
         self._retired_seconds = login.retired_seconds
         self._pinned_key = login.server_key
         self._given_key = b""
@@ -180,7 +150,7 @@ class Wire(_Driver):
         self._is_socket = bool(login.socket)
         self._owed = 0
         # A bastion may have to let us in first, which has its own time.
-        opened = _open_socket(login)
+        opened = open_socket(login)
         self._opened_by = self._answered_by = time.monotonic() + login.connect_seconds
         if self.client_flag & CLIENT.MULTI_STATEMENTS:
             raise RuntimeError("the driver asks for several statements a packet by default")
@@ -191,9 +161,22 @@ class Wire(_Driver):
         # The driver's older releases go on in clear where a server, or who stands before it, offers no TLS.
         if self.ssl and not self.server_capabilities & CLIENT.SSL:
             raise pymysql.OperationalError(CR.CR_SSL_CONNECTION_ERROR, "the server offers no TLS")
+        if offers_metadata(self._greeting):
+            self._is_extended = True
+            # Without this bit the server reads the capabilities that are MariaDB's own.
+            self.client_flag &= ~IS_MYSQL
         # The handshake of TLS is one step for the socket's time.
         self.wait_at_most(max(self._opened_by - time.monotonic(), _LATE_SECONDS))
         super()._request_authentication()  # type: ignore[misc]
+
+    def _read_packet(self, packet_type: type[MysqlPacket] = MysqlPacket) -> MysqlPacket:
+        packet: MysqlPacket = super()._read_packet(packet_type)  # type: ignore[no-untyped-call]
+        self._greeting = self._greeting or packet.get_all_data()  # type: ignore[no-untyped-call]
+        return packet
+
+    def write_packet(self, payload: bytes) -> None:
+        """Write a packet of the driver's; the one that answers the greeting also asks for MariaDB's metadata."""
+        super().write_packet(asking_for_metadata(payload) if self._is_extended else payload)
 
     @property
     def server_public_key(self) -> bytes:
@@ -360,8 +343,13 @@ class Wire(_Driver):
             raise
 
     def rows(self, text: str) -> list[tuple[Any, ...]]:
-        self.query(text)
-        return list(self._result.rows or ())
+        self._execute_command(COMMAND.COM_QUERY, text)
+        packets = self._packets(_DEFINITION_BYTES)
+        head, end = read_head(packets), ResultEnd()
+        decoders = [decoder_of(field, as_text=False) for field in head.fields]
+        rows = [row for batch in row_batches(packets, decoders, end) for row in batch]
+        self.server_status = end.status
+        return rows
 
     def texts(self, text: str) -> list[tuple[str | None, ...]]:
         """Run one of the console's own queries and return its values as texts.
@@ -414,7 +402,8 @@ class Wire(_Driver):
         if self._current_timeout != self._read_timeout:
             sock.settimeout(self._read_timeout)
             self._current_timeout = self._read_timeout
-        return Packets(self._read_in_time if timed else sock.recv, ceiling_bytes=ceiling_bytes)
+        read = self._read_in_time if timed else sock.recv
+        return Packets(read, ceiling_bytes=ceiling_bytes, extended=self._is_extended)
 
     @property
     def thread(self) -> int:
@@ -475,24 +464,3 @@ class Wire(_Driver):
 
 def _asked(command: int, text: str | bytes) -> bytes:
     return framed(bytes((command,)) + (text.encode() if isinstance(text, str) else text), 0)
-
-
-def _open_socket(login: Login) -> socket.socket:
-    """Return a connected socket. Raises OSError, UnreachableError."""
-    if login.bastion is not None:
-        return login.bastion.connect(login.host, login.port, within_seconds=login.connect_seconds)
-    if login.socket:
-        plain = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        plain.settimeout(login.connect_seconds)
-        try:
-            plain.connect(login.socket)
-        except OSError:
-            plain.close()
-            raise
-        return plain
-    # As bytes: for text, Python loads the tables of international names first, even where it is an address.
-    place: Any = (login.ip.encode(), login.port)
-    opened = socket.create_connection(place, login.connect_seconds)
-    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    return opened

@@ -407,8 +407,12 @@ def _number(value: object) -> object:
 
 
 def _document(value: object) -> object:
+    if type(value) is not str:
+        return value
+    # MariaDB keeps a document as it was written: over several lines, perhaps.
+    is_one_line = "\n" not in value and "\r" not in value
     try:
-        return _RAW.decode(value) if type(value) is str else value
+        return _RAW.decode(value if is_one_line else msgspec.json.format(value, indent=0))
     except msgspec.DecodeError:
         return value
 

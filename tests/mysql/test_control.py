@@ -11,7 +11,7 @@ from safeconsole.mysql.control import PATIENCE_SECONDS, Control, Line
 from safeconsole.mysql.dialling import NodeAddress
 from safeconsole.mysql.guards import ServerSession
 from safeconsole.mysql.measuring import Questions
-from safeconsole.mysql.wire import Login
+from safeconsole.mysql.login import Login
 
 PLACE = NodeAddress(host="db", ip="10.0.0.5", port=3306)
 LOGIN = Login(

@@ -15,7 +15,8 @@ from safeconsole.config.settings import TlsSettings
 from safeconsole.errors import ConfigurationError, UnreachableError
 from safeconsole.mysql.dialling import NodeAddress, dial, login_for, resolve, split_address, tls_for
 from safeconsole.mysql.node import open_own
-from safeconsole.mysql.wire import DriverError, Login, Wire
+from safeconsole.mysql.login import Login
+from safeconsole.mysql.wire import DriverError, Wire
 
 PASSWORD = "hunter2-planted"
 CAPABILITIES = 0x00000001 | 0x00000200 | 0x00008000 | 0x00080000

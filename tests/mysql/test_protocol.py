@@ -9,10 +9,17 @@ from safeconsole.mysql.answers import BATCH_ROWS, Field, ResultEnd, packet_batch
 from safeconsole.mysql.answers import row_batches
 from safeconsole.mysql.answers import column_of, decoder_of
 from safeconsole.mysql.protocol import Packets, PacketTooLargeError
-from safeconsole.mysql.protocol import decode_rows
+from safeconsole.mysql.protocol import decode_rows, offers_metadata
 
 EOF = b"\xfe\x00\x00\x02\x00"
 TEXT = Field(name="t", type_code=253, flags=0, character_set=255)
+
+
+MARIADB = (
+    b"\n5.5.5-10.11.18-MariaDB-0+deb12u1\0" + b"\x2a\0\0\0" + b"saltsalt" + b"\0" + b"\xfe\xf7" + b"\x2d" + b"\2\0"
+    b"\xff\x81" + b"\x15" + b"\0" * 6 + b"\x1d\0\0\0" + b"saltsaltsalt\0" + b"mysql_native_password\0"
+)
+"""A server's greeting, as MariaDB 10.11 sends it."""
 
 
 def framed(*payloads):
@@ -274,6 +281,28 @@ def test_a_column_is_read_however_long_its_name(name, kind, flags, character_set
     (field,) = read_head(packets_of(framed(b"\x01", texts + fixed, EOF))).fields
     assert field.name == encoded.decode("utf-8", "backslashreplace")
     assert (field.type_code, field.flags, field.character_set) == (kind, flags, character_set)
+
+
+@given(
+    st.lists(
+        st.sampled_from([b"", b"\1\4json", b"\0\4uuid", b"\0\7" + b"\1\4jsox", b"\0\xfa" + b"x" * 250]), max_size=5
+    )
+)
+def test_what_mariadb_says_beside_a_column_is_taken_out_of_it(metadata):
+    texts = b"".join(map(lenenc, (b"def", b"shop", b"o", b"orders", b"doc", b"x" * 300)))
+    fixed = b"\x0c\x2d\0\xff\xff\xff\xff\xfc\0\0\0\0\0"
+    plain = framed(bytes([len(metadata)]), *[texts + fixed] * len(metadata), EOF)
+    packets = packets_of(framed(bytes([len(metadata)]), *(texts + lenenc(each) + fixed for each in metadata), EOF))
+    packets.extended = True
+    head = read_head(packets)
+    assert head.raw == plain
+    names = [column_of(field).type_name for field in head.fields]
+    assert names == ["json" if b"json" in each else "text" for each in metadata]
+
+
+@pytest.mark.parametrize("greeting", [MARIADB, MARIADB.replace(b"\x1d\0\0\0", b"\x15\0\0\0"), b"\n5.5.5\0", b"", b"\n"])
+def test_metadata_are_asked_for_where_they_are_offered(greeting):
+    assert offers_metadata(greeting) is (greeting == MARIADB)
 
 
 def test_a_column_whose_name_is_nonsense_is_an_error():
