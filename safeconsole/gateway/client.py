@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import select
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Protocol
 
@@ -25,6 +25,7 @@ from safeconsole.gateway.packets import (
     Fields,
     GoneError,
     MalformedError,
+    TooLargeError,
     column,
     end_marker,
     ok,
@@ -55,10 +56,18 @@ STALL_SECONDS = 60.0
 REST_SECONDS = 2.0
 """How long a client is idle before it lets go of its connections to the nodes."""
 
+FIELDS_HELD_SECONDS, FIELDS_ASKED_SECONDS = 10.0, 1.0
+"""How long names of columns are believed, and where a table is not among them."""
+
 _UTF8_COLLATIONS = frozenset({11, 33, 45, 46, 63, 65, 76, 83, *range(192, 256)})
 """ASCII, binary, utf8mb3 and utf8mb4, as far as one byte tells them."""
 
 _UNKNOWN_COMMAND = ErrorReply(number=1047, state="08S01", message="this command is not taken here")
+_TOO_LARGE = ErrorReply(
+    number=1153,
+    state="08S01",
+    message=f"Got a packet bigger than 'max_allowed_packet' bytes: {LARGEST_COMMAND_BYTES:,} are taken here",
+)
 _DRAINING = ErrorReply(number=1053, state="08S01", message="the gateway is going down: connect again")
 _TOO_OLD = ErrorReply(number=1045, state="28000", message="the token is revoked or over: connect with a new one")
 
@@ -155,7 +164,7 @@ class ClientConnection:
         self._prepared: dict[int, Preparation] = {}
         self._numbers = 0
         self._ending = ""
-        self._columns: Mapping[str, Mapping[str, tuple[str, ...]]] = {}
+        self._columns: tuple[float, str, Mapping[str, Sequence[str]]] = (0.0, "", {})
         self.answering = Answering(
             channel,
             counts_found=bool(request.capabilities & Capability.FOUND_ROWS),
@@ -183,7 +192,11 @@ class ClientConnection:
         """Answer commands until the client leaves, is ended, or the gateway drains."""
         with suppress(GoneError):
             while self._wait():
-                payload = self.channel.read_command(LARGEST_COMMAND_BYTES)
+                try:
+                    payload = self.channel.read_command(LARGEST_COMMAND_BYTES)
+                except TooLargeError:
+                    self.statements.fail(_TOO_LARGE)
+                    continue
                 self.working_since = time.monotonic()
                 try:
                     if not self._answer(payload):
@@ -258,29 +271,37 @@ class ClientConnection:
         self.statements.run(f"USE `{name}`")
 
     def list_fields(self, body: bytes) -> None:
-        """Name the columns of a table, for clients that complete names: asked for once a schema."""
+        """Name the columns of a table, for clients that complete names: they ask for each table of a schema."""
         table = body.partition(b"\0")[0].decode()
         schema = self.session.status().schema
-        names = self._columns_of(schema).get(table, ())
+        names = self._columns_of(schema, FIELDS_HELD_SECONDS).get(table)
+        if names is None:
+            # It may have been made a moment ago, by whomever.
+            names = self._columns_of(schema, FIELDS_ASKED_SECONDS).get(table)
+        if names is None:
+            told = ErrorReply(number=1146, state="42S02", message=f"Table '{schema}.{table}' doesn't exist")
+            self.statements.fail(told)
+            return
         self.channel.write(
             *(column(name, schema=schema, table=table) + b"\xfb" for name in names),
             end_marker(status=self.answering.status),
         )
 
-    def _columns_of(self, schema: str) -> Mapping[str, tuple[str, ...]]:
-        if schema in self._columns:
-            return self._columns[schema]
+    def _columns_of(self, schema: str, most_seconds: float) -> Mapping[str, Sequence[str]]:
+        """Return the columns of a schema's tables, as they were read at most so long ago. Raises SafeConsoleError."""
+        now, (read_seconds, of, found) = time.monotonic(), self._columns
+        if of == schema and now - read_seconds < most_seconds and not self.statements.has_defined:
+            return found
         quoted = schema.replace("\\", "\\\\").replace("'", "''")
         text = (
             "SELECT table_name, column_name FROM information_schema.columns"  # noqa: S608 (quoted above)
             f" WHERE table_schema = '{quoted}' ORDER BY table_name, ordinal_position"
         )
-        found: dict[str, tuple[str, ...]] = {}
-        with suppress(SafeConsoleError):
-            for name, field in self.session.execute(self.session.split(text)[0], by_console=True).take():
-                found[str(name)] = (*found.get(str(name), ()), str(field))
-        self._columns = {schema: found}
-        return found
+        read: dict[str, list[str]] = {}
+        for name, field in self.session.execute(self.session.split(text)[0], by_console=True).take():
+            read.setdefault(str(name), []).append(str(field))
+        self.statements.has_defined, self._columns = False, (now, schema, read)
+        return read
 
     def tell_statistics(self, body: bytes) -> None:  # noqa: ARG002
         self.channel.write(f"Uptime: {self._house.uptime_seconds():.0f}  Gateway: safeconsole".encode())

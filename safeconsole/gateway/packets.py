@@ -18,6 +18,9 @@ from enum import IntEnum, IntFlag
 import msgspec
 
 LONGEST_PART = 0xFFFFFF
+LARGEST_BYTES = 1024 * 1024 * 1024
+"""Of a command, by the protocol."""
+
 SSL_REQUEST_BYTES = 32
 NONCE_BYTES = 20
 UTF8MB4 = 45
@@ -94,6 +97,10 @@ class ServerStatus(IntFlag):
 
 class MalformedError(Exception):
     """A client's bytes violate the protocol; nothing is read after them."""
+
+
+class TooLargeError(Exception):
+    """A command is larger than is taken; it was read to its end and discarded."""
 
 
 class GoneError(BrokenPipeError):
@@ -208,8 +215,9 @@ class ClientChannel:
         return self.read_plain_exactly(size)
 
     def read_command(self, most_bytes: int) -> bytes:
-        """Read one command, which may span packets. Raises GoneError, MalformedError."""
-        parts, total = [], 0
+        """Read one command, which may span packets. Raises GoneError, MalformedError, TooLargeError."""
+        parts: list[bytes] = []
+        total = 0
         sequence = 0
         while True:
             header = self._take(4)
@@ -217,12 +225,18 @@ class ClientChannel:
             total += size
             if header[3] != sequence & 0xFF:
                 raise MalformedError("packets out of order")
-            if total > most_bytes:
-                raise MalformedError(f"a command of more than {most_bytes} bytes")
-            parts.append(self._take(size))
+            if total > LARGEST_BYTES:
+                raise MalformedError(f"a command of more than {LARGEST_BYTES} bytes")
+            part = self._take(size)
+            if total <= most_bytes:
+                parts.append(part)
+            else:
+                parts.clear()
             sequence += 1
             if size < LONGEST_PART:
                 self.sequence = sequence & 0xFF
+                if total > most_bytes:
+                    raise TooLargeError
                 return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def write(self, *payloads: bytes) -> None:

@@ -52,6 +52,9 @@ Carry = Callable[[OwnCall], OwnRows | str]
 class Statements:
     """The statements of one client connection.
 
+    Attributes:
+        has_defined: a table may be another than the client was told; whoever tells it again sets this back.
+
     Args:
         ask: answers a question about this connection; None where the gate has to.
         carry: carries a procedure out.
@@ -79,6 +82,7 @@ class Statements:
         self.last_done = Done(affected=-1)
         self.last_inserted = 0
         self.last_text = ""
+        self.has_defined = False
         self._usual_run_seconds = session.limits.run_seconds
         self._rules = rules
         self._answering = answering
@@ -196,7 +200,8 @@ class Statements:
         if statement.kind in BEGINS:
             isolation = self._next_isolation()
             statement = self._begin_as_asked(statement)
-        self._sets_state |= Effect.SESSION in statement.effects
+        self._sets_state |= Effect.SESSION in statement.effects or statement.kind == "create temporary table"
+        self.has_defined |= Effect.DDL in statement.effects
         splice = Splice.BINARY if binary else Splice.TEXT
         result = self._executed(statement, splice, isolation)
         # Known before the client reads of it: an answer's status bits say whether a transaction is open.

@@ -81,6 +81,7 @@ class MySqlConnection:
     def __init__(self, link: MySqlLink, session: ServerSession, privileges: AccountPrivileges | None = None) -> None:
         self._link = link
         self._session = session
+        link.wire.largest_bytes = session.packet_bytes
         self._guards = guards_of(link.dialect, link.version)
         self._reading = reading_of(link.dialect, self._guards)
         self._following = tuple(guard for guard in self._guards if guard.limit)

@@ -107,6 +107,9 @@ class Dictionary(msgspec.Struct):
                     found.items(), rules.dialect, unfinished=f"its views lead to more than {MOST_NAMES} names"
                 )
             self._ask(ask, wave, rules)
+            if must_exist or depth:
+                # What was not there moments ago was made meanwhile.
+                self._ask(ask, [name for name in wave if self._known[name][1] is None], rules, anew=True)
             for name in wave:
                 known = self._known[name][1]
                 if known is not None:
@@ -117,8 +120,8 @@ class Dictionary(msgspec.Struct):
             wave = [name for name in looked_at(table for tables in inner for table in tables) if name not in found]
         return behind_all(found.items(), rules.dialect, unfinished=f"its views are nested more than {_DEEPEST} deep")
 
-    def _ask(self, ask: Ask, names: list[TableName], rules: LexicalRules) -> None:
-        unknown = self.unknown(names)
+    def _ask(self, ask: Ask, names: list[TableName], rules: LexicalRules, *, anew: bool = False) -> None:
+        unknown = names if anew else self.unknown(names)
         if unknown:
             self.learn(unknown, ask(question(unknown)), rules)
 
@@ -163,6 +166,7 @@ def _literal(text: str) -> str:
 
 
 _NOT_PREPARABLE = 1295
+_PLAN_BYTES = 64
 _COMMAND_DENIED = 1142
 _LOCK_WAIT_TIMEOUT = 1205
 _A_LOCK = "metadata lock"
@@ -268,6 +272,11 @@ def _prepare(
         The server's objection (code, text) or None, and the lock that it waited for instead of an answer, or "".
     """
     wire = link.wire
+    try:
+        # Its plan is asked in more words than it has.
+        wire.require_room(text, _PLAN_BYTES)
+    except DriverError as error:
+        return (code_of(error), text_of(error)), ""
     is_within = wire.server_status & IN_TRANSACTION
     begin = () if is_within else ((COMMAND.COM_QUERY, BEGIN),)
     # A statement with more is unknown, and nothing more is asked for it.

@@ -35,6 +35,7 @@ class ServerSession(msgspec.Struct, frozen=True, kw_only=True):
         character_set: of the client, the connection and the results.
         schema: the current schema, or "".
         writable: whether the server itself takes writes.
+        packet_bytes: the largest command that the server takes.
     """
 
     guards: dict[str, str]
@@ -43,6 +44,7 @@ class ServerSession(msgspec.Struct, frozen=True, kw_only=True):
     schema: str
     server: str
     writable: bool
+    packet_bytes: int = 0
 
 
 def assignment(guard: Guard, limits: Limits) -> str:
@@ -171,12 +173,16 @@ def read_back(
     return proof_of(replies[len(first)], guards, behind=replies[len(first) + 1 :])
 
 
+_OWN_COLUMNS = 7
+"""Of a reading, before its guards."""
+
+
 def reading_of(dialect: Dialect, guards: tuple[Guard, ...]) -> str:
     variables = ", ".join(f"@@SESSION.{guard.variable}" for guard in guards)
     return (
         "SELECT @@SESSION.sql_mode, CONCAT_WS(',', @@character_set_client, @@character_set_connection,"
         f" @@character_set_results), DATABASE(), {dialect.server.identity},"
-        f" @@read_only, @@innodb_read_only, {variables}"
+        f" @@read_only, @@innodb_read_only, @@max_allowed_packet, {variables}"
     )
 
 
@@ -190,14 +196,15 @@ def proof_of(read: ServerReply, guards: tuple[Guard, ...], *, behind: list[Serve
     Raises:
         ValueError: a setting cannot be read.
     """
-    sql_mode, character_set, schema, server, read_only, innodb_read_only = read.rows[0][:6]
+    sql_mode, character_set, schema, server, read_only, innodb_read_only, packet_bytes = read.rows[0][:_OWN_COLUMNS]
     session = ServerSession(
-        guards={guard.variable: str(value) for guard, value in zip(guards, read.rows[0][6:], strict=True)},
+        guards={guard.variable: str(value) for guard, value in zip(guards, read.rows[0][_OWN_COLUMNS:], strict=True)},
         sql_mode=str(sql_mode),
         character_set=str(character_set),
         schema=schema or "",
         server=str(server),
         writable=not (is_on(read_only) or is_on(innodb_read_only)),
+        packet_bytes=int(packet_bytes or 0),
     )
     return Proof(
         session=session,

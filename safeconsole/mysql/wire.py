@@ -39,6 +39,7 @@ from safeconsole.mysql.protocol import (
     text,
 )
 
+TOO_LARGE = 1153
 IN_TRANSACTION_READONLY = 0x2000
 IN_TRANSACTION = SERVER_STATUS.SERVER_STATUS_IN_TRANS
 
@@ -50,6 +51,8 @@ _LONGEST_TOGETHER = 1024 * 1024
 """Characters of a question that is sent together with others: it is one packet, and no pipe is full of it."""
 
 _DEFINITION_BYTES = 16 * 1024 * 1024
+_REPEATED = 4
+_LONGEST_CHARACTER = 4
 _EXECUTED_ONCE = struct.pack("<BI", 0, 1)
 _IN_CLEAR = frozenset({b"mysql_clear_password", b"dialog"})
 """Ways to log in that hand the password over as it is."""
@@ -102,6 +105,7 @@ class Wire(_Driver):
         address: as in `Login`.
         takes_several: whether the server answers questions in order that came in one write.
         writes: how often something was written to the server.
+        largest_bytes: of a command; nothing larger is sent, since the server would end the connection over it.
 
     Raises:
         DriverError, OSError: from every method that talks to the server.
@@ -143,6 +147,7 @@ class Wire(_Driver):
         self.writes = 0
         self._greeting = b""
         self._is_extended = False
+        self.largest_bytes = 0
         self._retired_seconds = login.retired_seconds
         self._pinned_key = login.server_key
         self._given_key = b""
@@ -257,9 +262,11 @@ class Wire(_Driver):
             For each question the packets that its answer is read from, whole, before the next one is asked for.
         """
         if not self.takes_several or any(len(text) > _LONGEST_TOGETHER for _, text in questions):
+            # A server repeats a text that it explains, with the names in it in full.
+            longest = max(len(text) for _, text in questions)
             for command, text in questions:
                 self._execute_command(command, text)
-                yield self._packets(_DEFINITION_BYTES)
+                yield self._packets(max(_DEFINITION_BYTES, _REPEATED * longest))
             return
         self._write_bytes(b"".join(_asked(command, text) for command, text in questions))
         packets = self._packets(_DEFINITION_BYTES)
@@ -276,7 +283,18 @@ class Wire(_Driver):
         rows, self.server_status = read_texts(packets)
         return rows
 
+    def require_room(self, text: str | bytes, more_bytes: int = 1) -> None:
+        """Raise DriverError, as the server would, if a text and so many bytes beside it are too large to send."""
+        largest = self.largest_bytes
+        if not largest or len(text) * _LONGEST_CHARACTER + more_bytes < largest:
+            return
+        size = len(text.encode()) if isinstance(text, str) else len(text)
+        if size + more_bytes >= largest:
+            told = f"Got a packet bigger than 'max_allowed_packet' bytes: {size:,}, and the server takes {largest:,}"
+            raise pymysql.OperationalError(TOO_LARGE, told)
+
     def _execute_command(self, command: int, sql: str | bytes) -> None:
+        self.require_room(sql)
         self._settle()
         self._time_answer()
         super()._execute_command(command, sql)  # type: ignore[misc]

@@ -331,7 +331,10 @@ class Gate:
             return Estimate()
         node, rules = choice.reading.node, self._engine.rules
         if statement.changes_nothing and Effect.READ in statement.effects:
-            return self._nodes.estimate_on(statement, node, self._cache, rules=rules)
+            estimate = self._nodes.estimate_on(statement, node, self._cache, rules=rules)
+            if estimate.objection and self._own_writes.may_explain(choice.reading):
+                estimate = self._nodes.estimate_on(statement, node, self._cache, rules=rules)
+            return self._state.allowing_for(statement, estimate) if estimate.objection else estimate
         connection = None
         with suppress(SafeConsoleError):
             connection = self._nodes.connect(node, Account.READ)
@@ -430,9 +433,7 @@ class Gate:
         if permit.account is Account.DIAGNOSE:
             return considered
         lost = self._state.note_before(permit, connection, connection.rules)
-        old = ""
-        if self._own_writes.are_any:
-            old = self._own_writes.note_before(permit, self._nodes.reading_of(permit.node))
+        old = self._own_writes.note_before(permit, self._nodes.reading_of) if self._own_writes.are_any else ""
         back = "" if ASKS_BACK.isdisjoint(permit.statement.functions) else note_on_asking_back(permit)
         notes = (*considered.notes, *filter(None, (lost, old, back, attempt.retry_note)))
         for each in notes:
@@ -478,6 +479,9 @@ class Gate:
         self._held.at_work = self.result = None
         self._slots.leave()
         self.park()
+
+    def forget_state(self) -> None:
+        self._state = SessionState()
 
     def park(self) -> None:
         """Give clean connections back for other sessions."""

@@ -339,6 +339,7 @@ class Session:
         """Release the connections to the nodes and their state; the next statement opens new ones."""
         with self._alone():
             self._nodes.close()
+            self._gate.forget_state()
 
     def tighten(self, name: str, value: float) -> Limits:
         """Set one ceiling for the session: tighter always, looser up to the policy's ceilings.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+from msgspec.structs import replace
 
 from safeconsole.clock import Clock
 from safeconsole.cluster.engine import Connection, Engine
@@ -11,7 +13,7 @@ from safeconsole.policy.decision import Permit
 from safeconsole.policy.readings import Reading
 from safeconsole.session.transactions import place_of
 from safeconsole.sqltext.lexer import LexicalRules, TokenKind, tokens
-from safeconsole.sqltext.statement import BEGINS, ENDS, NEEDS_ONE, Statement
+from safeconsole.sqltext.statement import BEGINS, ENDS, NEEDS_ONE, Estimate, Statement
 from safeconsole.sqltext.vocabulary import Effect, NodeName, Route
 
 # The schema is no part of it: every connection is opened in the session's own.
@@ -21,6 +23,8 @@ _ELSEWHERE = BEGINS | ENDS | NEEDS_ONE | {"use", "deallocate prepare", "drop pre
 
 
 _CHANGES = frozenset({Effect.WRITE, Effect.DDL})
+_SILENT = frozenset({TokenKind.SPACE, TokenKind.COMMENT})
+_DROPS = frozenset({"drop temporary table", "drop table"})
 
 
 def sets_state(statement: Statement) -> bool:
@@ -36,6 +40,34 @@ def _variables(statement: Statement, rules: LexicalRules) -> tuple[str, ...]:
     if "@" not in statement.text:
         return ()
     return tuple(token.text for token in tokens(statement.text, rules) if token.kind is TokenKind.VARIABLE)
+
+
+def _key(variable: str) -> str:
+    return variable.lstrip("@").strip("`'\"").lower()
+
+
+def _read_and_set(statement: Statement, rules: LexicalRules) -> tuple[dict[str, str], frozenset[str]]:
+    """Return the variables that a statement reads, as it writes them, and the keys of those that it sets."""
+    read: dict[str, str] = {}
+    given: set[str] = set()
+    if "@" not in statement.text:
+        return read, frozenset()
+    found = [token for token in tokens(statement.text, rules) if token.kind not in _SILENT]
+    sets, depth, into = statement.kind.startswith("set"), 0, False
+    for place, token in enumerate(found):
+        depth += (token.text == "(") - (token.text == ")")
+        if token.kind is TokenKind.VARIABLE:
+            before, after = found[place - 1] if place else None, found[place + 1].text if place + 1 < len(found) else ""
+            begins = sets and not depth and before is not None and (before.word == "SET" or before.text == ",")
+            is_given = into or after == ":=" or (begins and after == "=")
+            # What a procedure is given may come back from it as well.
+            if is_given or statement.kind == "call":
+                given.add(_key(token.text))
+            if not is_given:
+                read.setdefault(_key(token.text), token.text)
+        elif token.text != ",":
+            into = token.word == "INTO"
+    return read, frozenset(given)
 
 
 VARIABLE_IS_ELSEWHERE = "what changes data runs on a connection of its own, where the variable is NULL"
@@ -90,50 +122,100 @@ def note_on_asking_back(permit: Permit) -> str:
 
 
 # They stay on the connection that they were set on. If they were lost without a note, the next statement would mean
-# something else: a time zone is the server's again, a variable is NULL.
+# something else: a time zone is the server's again. A variable would be NULL, and a temporary table another table of
+# its name: what names one where it is not is refused.
+
+_Place = tuple[Connection, str]
 
 
 class SessionState:
-    """The connection that holds a session's variables and settings, the one that set them last."""
+    """The connections that hold a session's settings (the one that set them last), variables and temporary tables."""
 
     def __init__(self) -> None:
         self._held_by: Connection | None = None
         self._place = ""
         self._told: set[int] = set()
+        self._variables: dict[str, _Place] = {}
+        self._tables: dict[str, _Place] = {}
 
     @property
     def is_set(self) -> bool:
         return self._held_by is not None
 
+    def temporary_in(self, statement: Statement) -> str:
+        """Return the first temporary table of the session that a statement names, or ""."""
+        return next((str(table) for table in statement.tables if str(table).lower() in self._tables), "")
+
+    def allowing_for(self, statement: Statement, estimate: Estimate) -> Estimate:
+        """Return the estimate of a read without the objection of a connection that lacks its temporary table."""
+        if not self.temporary_in(statement):
+            return estimate
+        return replace(estimate, asked=False, objection="", objection_code=0, disagrees=False)
+
     def was_done(self, permit: Permit, connection: Connection) -> None:
-        """Remember the connection of a statement that set a variable or setting."""
-        if sets_state(permit.statement):
-            self._held_by, self._place = connection, place_of(permit.node, permit.account)
+        """Remember the connection of a statement that set a variable or setting, or made a temporary table."""
+        statement, here = permit.statement, (connection, place_of(permit.node, permit.account))
+        if sets_state(statement):
+            self._held_by, self._place = here
             self._told.clear()
+        self._variables.update(dict.fromkeys(_read_and_set(statement, connection.rules)[1], here))
+        if statement.kind == "create temporary table":
+            self._tables[str(statement.tables[0]).lower()] = here
+        elif statement.kind in _DROPS:
+            for table in statement.tables:
+                self._tables.pop(str(table).lower(), None)
 
     def note_before(self, permit: Permit, connection: Connection, rules: LexicalRules) -> str:
-        """Return a note on variables that are not set on the connection of the next statement, or "".
+        """Return a note on settings that are not in force on the connection of the next statement, or "".
 
         Raises:
-            DeniedError: it changes something by a variable that is not set there.
+            DeniedError: it reads a variable, or names a temporary table, that is not there.
         """
+        here = place_of(permit.node, permit.account)
+        if self._variables:
+            self._require_variables(permit, connection, rules, here)
+        if self._tables:
+            self._require_tables(permit, connection, here)
         holder, place = self._held_by, self._place
         if holder is None or holder is connection:
             return ""
-        variable = names_variable(permit.statement, rules)
-        here = place_of(permit.node, permit.account)
-        if variable and permit.changes:
-            raise DeniedError(
-                f"nothing was sent: {variable} was set on {place}, and is not set on {here}: it would be NULL there",
-                instead="write the value itself, or set the variable inside the transaction",
-            )
         if holder.broken:
             self._held_by = None
             return f"variables and settings of {place} were lost with its connection: set them again on {here}"
-        if id(connection) in self._told and not variable:
+        if id(connection) in self._told:
             return ""
         self._told.add(id(connection))
         return f"variables and settings that you set on {place} are not set on {here}"
+
+    def _require_variables(self, permit: Permit, connection: Connection, rules: LexicalRules, here: str) -> None:
+        for key, variable in _read_and_set(permit.statement, rules)[0].items():
+            holder, place = self._variables.get(key, (connection, here))
+            if holder is connection:
+                continue
+            gone = ", whose connection is gone," if holder.broken else ","
+            within = "set the variable inside the transaction" if permit.changes else "set the variable again"
+            raise DeniedError(
+                f"nothing was sent: {variable} was set on {place}{gone}"
+                f" and is not set on {here}: it would be NULL there",
+                instead=f"write the value itself, or {within}",
+            )
+
+    def _require_tables(self, permit: Permit, connection: Connection, here: str) -> None:
+        name = self.temporary_in(permit.statement)
+        holder, place = self._tables.get(name.lower(), (connection, here))
+        if holder is connection:
+            return
+        if holder.broken:
+            # Told once: then the name means what it means without it.
+            del self._tables[name.lower()]
+            raise DeniedError(
+                f"nothing was sent: the temporary table {name} was lost with its connection to {place}",
+                instead="make it again, or send this again to mean a table of that name",
+            )
+        raise DeniedError(
+            f"nothing was sent: {name} is a temporary table on {place}, and this would go to {here}, which has it not",
+            instead="ask inside the transaction: BEGIN, then this, then COMMIT",
+        )
 
 
 # Every read of tables waits, not only one that names what was changed: a view may stand between.
@@ -175,21 +257,31 @@ class OwnWrites:
         self._last, self._position = (permit.node, self._clock.monotonic()), None
         self._arrived.clear()
 
-    def note_before(self, permit: Permit, reading: Reading | None) -> str:
+    def note_before(self, permit: Permit, reading_of: Callable[[NodeName], Reading | None]) -> str:
         """Wait until a read's replica has the session's writes; return a note if it has not, else "".
 
         Args:
-            reading: the replica's last one; believed where servers keep no account of their history.
+            reading_of: returns a node's last one; believed where servers keep no account of their history.
         """
         statement = permit.statement
         if self._last is None or permit.route is not Route.REPLICA or not permit.read_only:
             return ""
         if permit.node in self._arrived or (statement.tables_known and not statement.tables):
             return ""
-        if self._has(permit.node, reading, *self._last):
-            self._arrived.add(permit.node)
+        if self._catches_up(permit.node, reading_of(permit.node)):
             return ""
         return f"{permit.node} may not have your change of {', '.join(self._tables)} yet: its data may be older"
+
+    def may_explain(self, reading: Reading) -> bool:
+        """Whether a replica did not know what the session made, and has it now: it waits a moment for that."""
+        if self._last is None or reading.node == self._last[0] or reading.node in self._arrived:
+            return False
+        return self._catches_up(reading.node, reading)
+
+    def _catches_up(self, node: NodeName, reading: Reading | None) -> bool:
+        if self._last is not None and self._has(node, reading, *self._last):
+            self._arrived.add(node)
+        return node in self._arrived
 
     def _has(self, node: NodeName, reading: Reading | None, wrote_on: NodeName, wrote_seconds: float) -> bool:
         if self._position is None:

@@ -2,11 +2,13 @@
 
 import pytest
 
-from safeconsole.errors import OutcomeUnknownError
+from safeconsole.errors import OutcomeUnknownError, ServerError
 from safeconsole.session.state import WAIT_SECONDS
+from safeconsole.sqltext.statement import Estimate
 from tests.harness.fakes import Planned
 from tests.session.conftest import JUSTIFICATION, READ, WRITE
 
+UNKNOWN = Estimate(asked=True, objection="Table 'shop.made' doesn't exist", objection_code=1146)
 TOLD = "replica-1 may not have your change of shop.orders yet: its data may be older"
 
 
@@ -114,3 +116,27 @@ def test_a_lag_that_is_not_known_proves_nothing(road):
 
 def test_the_wait_is_bounded():
     assert 0 < WAIT_SECONDS <= 1
+
+
+def test_what_a_replica_does_not_know_yet_is_asked_again_once_it_has_the_sessions_changes(road):
+    write(road, "CREATE TABLE made (id INT)")
+    text, asked = "SELECT id FROM made", []
+
+    def estimate():
+        asked.append(road.engine.waited[:])
+        road.engine.estimates[text] = UNKNOWN if len(asked) == 1 else Estimate(asked=True)
+
+    road.engine.hooks["estimate"] = estimate
+    road.run(text)
+    assert asked == [[], [("replica-1", "p-1")]]
+
+
+def test_what_a_replica_does_not_know_is_asked_once_where_it_has_all_changes(road):
+    write(road)
+    road.run(READ)
+    text, asked = "SELECT id FROM nowhere", []
+    road.engine.estimates[text] = UNKNOWN
+    road.engine.hooks["estimate"] = lambda: asked.append(text)
+    with pytest.raises(ServerError):
+        road.run(text)
+    assert asked == [text]

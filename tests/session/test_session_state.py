@@ -3,10 +3,11 @@
 import pytest
 
 from safeconsole.dialects import DIALECTS
-from safeconsole.errors import DeniedError
+from safeconsole.errors import DeniedError, ServerError
 from safeconsole.session.state import lost_variable
 from safeconsole.sqltext.analysis import analyse
 from safeconsole.sqltext.lexer import LexicalRules
+from safeconsole.sqltext.statement import Estimate
 from safeconsole.sqltext.vocabulary import Flavour
 from tests.harness.fakes import FakeFace
 from tests.session.conftest import READ, WRITE
@@ -60,13 +61,74 @@ def test_another_node_does_not_have_them_and_that_is_said(walk, text):
     assert rest == ["variables and settings that you set on replica-1 are not set on replica-2"]
 
 
-def test_what_uses_a_variable_is_told_each_time(walk):
+@pytest.mark.parametrize("sets", [SET, "SELECT 7 INTO @a", "DO @a := 7", "SET @`A` = 7"])
+def test_what_reads_a_variable_where_it_is_not_set_is_refused(walk, sets):
+    """It would read NULL, and a program sees no note."""
+    road = walk()
+    road.run(sets)
+    road.session.use("primary")
+    for text in (USES, "SET @b = @a + 1", "SET @a = @a + 1", "SELECT @A"):
+        with pytest.raises(DeniedError, match=r"@[aA] was set on replica-1, and is not set on primary"):
+            road.run(text)
+    assert notes_of(road, READ) == ("variables and settings that you set on replica-1 are not set on primary",)
+    assert road.run("SELECT @never").outcome == "done"
+
+
+def test_a_variable_is_refused_once_another_was_set_on_the_other_connection(walk):
     road = walk()
     road.run(SET)
-    road.gate.use("primary")
+    road.elevate()
+    for text in ("BEGIN", "SET @b = 1", "UPDATE orders SET status = @b WHERE id = 1"):
+        road.run(text)
+    with pytest.raises(DeniedError, match="@a was set on replica-1"):
+        road.run("UPDATE orders SET status = @a WHERE id = 1")
+
+
+def test_a_variable_that_was_lost_with_its_connection_is_refused_until_it_is_set_again(walk):
+    road = walk()
+    road.run(SET)
+    road.engine.connections[0].broken = True
     for _ in range(2):
-        assert notes_of(road, USES) == ("variables and settings that you set on replica-1 are not set on primary",)
-    assert notes_of(road, READ) == ()
+        with pytest.raises(DeniedError, match="whose connection is gone"):
+            road.run(USES)
+    road.run(SET)
+    assert road.run(USES).outcome == "done"
+
+
+def test_what_lets_go_of_the_connections_forgets_the_variables(walk):
+    road = walk()
+    road.run(SET)
+    road.session.let_go()
+    assert notes_of(road, USES) == ()
+
+
+def test_a_temporary_table_is_read_where_it_is_and_refused_elsewhere(walk):
+    road = walk()
+    road.elevate()
+    road.run("CREATE TEMPORARY TABLE mine (id INT)")
+    road.run("INSERT INTO mine VALUES (1)")
+    text = "SELECT id FROM mine"
+    road.engine.estimates[text] = Estimate(asked=True, objection="Table 'mine' doesn't exist", objection_code=1146)
+    with pytest.raises(DeniedError, match=r"shop.mine is a temporary table on primary \(elevated\)"):
+        road.run(text)
+    road.run("BEGIN")
+    assert road.run(text).outcome == "done"
+    road.run("COMMIT")
+    road.session.stand_down()
+    with pytest.raises(DeniedError, match=r"the temporary table shop.mine was lost with its connection"):
+        road.run(text)
+    with pytest.raises(ServerError, match="doesn't exist"):
+        road.run(text)
+
+
+def test_a_temporary_table_that_is_dropped_hides_no_other(walk):
+    road = walk()
+    road.elevate()
+    road.run("CREATE TEMPORARY TABLE orders (id INT)")
+    with pytest.raises(DeniedError, match="shop.orders is a temporary table"):
+        road.run(READ)
+    road.run("DROP TEMPORARY TABLE orders")
+    assert road.run(READ).outcome == "done"
 
 
 def test_a_change_by_a_variable_that_is_set_elsewhere_is_refused(walk):
@@ -92,7 +154,7 @@ def test_inside_a_transaction_they_are_where_its_changes_are(walk):
 def test_setting_them_again_is_enough(walk):
     road = walk()
     road.run(SET)
-    road.gate.use("primary")
+    road.session.use("primary")
     road.run(SET)
     assert notes_of(road, USES) == ()
 
