@@ -8,7 +8,7 @@ import os
 import signal
 import ssl
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ import msgspec
 from safeconsole.cli.application import Application, Door
 from safeconsole.cli.root import CLUSTER
 from safeconsole.dialects import DIALECTS
-from safeconsole.errors import ConfigurationError, NoFitNodeError
+from safeconsole.errors import ConfigurationError, NoFitNodeError, SafeConsoleError
 from safeconsole.output.confirming import NoTerminal
 from safeconsole.sqltext.vocabulary import Role
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from safeconsole.gateway.metrics import Counts
     from safeconsole.gateway.peers import Peers
     from safeconsole.gateway.serving import Gateway, ServedCluster
+    from safeconsole.session.session import Session
 
 
 @click.command()
@@ -155,11 +156,26 @@ def _served_cluster(app: Application, cluster: str) -> ServedCluster:
     with app.open(Door(cluster=cluster, face="job", person=app.person, confirmer=NoTerminal())) as opened:
         readings = [each for each in opened.session.topology() if each.version]
         server = opened.rules().dialect.server
+        sql_mode = _sql_mode_of(opened.session)
     if not readings:
         raise NoFitNodeError(f"no node of {cluster} answers, so that clients cannot be told what it is")
     readings.sort(key=lambda each: each.role is not Role.PRIMARY)
     version = readings[0].version.removeprefix(server.version_prefix)
-    return ServedCluster(name=cluster, version=f"{server.version_prefix}{version}", time_limit=server.time_limit_error)
+    return ServedCluster(
+        name=cluster,
+        version=f"{server.version_prefix}{version}",
+        time_limit=server.time_limit_error,
+        sql_mode=sql_mode,
+    )
+
+
+def _sql_mode_of(session: Session) -> frozenset[str]:
+    """Return the words of the servers' own sql_mode, none where no replica can be asked."""
+    (asked,) = session.split("SELECT @@GLOBAL.sql_mode")
+    with suppress(SafeConsoleError):
+        ((told,),) = session.execute(asked, by_console=True).take()
+        return frozenset(str(told).upper().split(",")) - {""}
+    return frozenset()
 
 
 @contextmanager

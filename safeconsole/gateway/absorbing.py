@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 from msgspec.structs import replace
 
+from safeconsole.gateway.texts import Charset
 from safeconsole.sqltext.lexer import LexicalRules, Token, TokenKind, tokens, value_of
 from safeconsole.sqltext.vocabulary import Isolation, words
 
@@ -30,9 +31,10 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
         next_isolation, next_read_only: the same of the next one alone, None where nothing was said.
         select_limit: rows after which a SELECT ends, 0 for none.
         run_seconds: the longest time of a statement, 0 for the policy's.
-        sql_mode: words that were asked for, in upper case.
-        whole_mode: whether these were to be all, and not in addition to the servers' own.
-        speaks_utf8: whether it reads what is sent to it as UTF-8.
+        own_modes: the words of the servers' own sql_mode, in upper case.
+        lacking_modes: words that were asked for and are not in force.
+        kept_modes: words that are in force although they were asked away.
+        charset: what its texts are written in, and what it reads.
     """
 
     autocommit: bool = True
@@ -42,9 +44,10 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
     next_read_only: bool | None = None
     select_limit: int = 0
     run_seconds: float = 0.0
-    sql_mode: frozenset[str] = frozenset()
-    whole_mode: bool = False
-    speaks_utf8: bool = True
+    own_modes: frozenset[str] = frozenset()
+    lacking_modes: frozenset[str] = frozenset()
+    kept_modes: frozenset[str] = frozenset()
+    charset: Charset = Charset.UTF8
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,12 +108,13 @@ def absorbed(text: str, settings: ClientSettings, rules: LexicalRules) -> Absorb
 
 
 def _notes_on(now: ClientSettings, before: ClientSettings) -> tuple[str, ...]:
-    added = sorted(now.sql_mode - before.sql_mode - _USUAL_MODES)
     notes = []
-    if added:
-        notes.append(f"sql_mode {', '.join(added)} is not in force: rows are written by the servers' own sql_mode")
-    if now.whole_mode and "ONLY_FULL_GROUP_BY" not in now.sql_mode and now != before:
-        notes.append("sql_mode stays the servers' own: what it refuses, such as ONLY_FULL_GROUP_BY, is refused")
+    if now.lacking_modes != before.lacking_modes and now.lacking_modes:
+        lacking = ", ".join(sorted(now.lacking_modes))
+        notes.append(f"sql_mode {lacking} is not in force: rows are written by the servers' own sql_mode")
+    if now.kept_modes != before.kept_modes and now.kept_modes:
+        kept = ", ".join(sorted(now.kept_modes))
+        notes.append(f"sql_mode stays the servers' own: what {kept} refuses is refused")
     return tuple(notes)
 
 
@@ -136,7 +140,7 @@ def _read_whole(found: Value, settings: ClientSettings) -> ClientSettings | Refu
             return None
         if named.lower() not in UTF8 and named != "DEFAULT":
             return _no_charset(named)
-        return replace(settings, speaks_utf8=True)
+        return replace(settings, charset=Charset.UTF8)
     scope = said[:1] if said[:1] in (["SESSION"], ["LOCAL"]) else []
     if said[len(scope) : len(scope) + 1] != ["TRANSACTION"]:
         return None
@@ -258,42 +262,61 @@ def _take_time_limit(settings: ClientSettings, name: str, value: Value, rules: L
 _READING_MODES = words(
     "ANSI ANSI_QUOTES PIPES_AS_CONCAT NO_BACKSLASH_ESCAPES ORACLE DB2 MAXDB MSSQL POSTGRESQL IGNORE_SPACE"
     " HIGH_NOT_PRECEDENCE EMPTY_STRING_IS_NULL SIMULTANEOUS_ASSIGNMENT REAL_AS_FLOAT MYSQL323 MYSQL40"
+    " PAD_CHAR_TO_FULL_LENGTH NO_UNSIGNED_SUBTRACTION TIME_TRUNCATE_FRACTIONAL TIME_ROUND_FRACTIONAL"
 )
 """They change what a text means, or how a value reads."""
 
-_USUAL_MODES = words(
-    "STRICT_ALL_TABLES STRICT_TRANS_TABLES TRADITIONAL ONLY_FULL_GROUP_BY NO_ZERO_DATE NO_ZERO_IN_DATE"
-    " ERROR_FOR_DIVISION_BY_ZERO NO_ENGINE_SUBSTITUTION NO_AUTO_CREATE_USER"
+_REFUSING_MODES = words(
+    "STRICT_ALL_TABLES STRICT_TRANS_TABLES ONLY_FULL_GROUP_BY NO_ZERO_DATE NO_ZERO_IN_DATE"
+    " ERROR_FOR_DIVISION_BY_ZERO NO_ENGINE_SUBSTITUTION"
 )
-"""They refuse what the servers' own mode refuses, too."""
 
+_SCOPES = frozenset({"@@global", "@@session", "@@local"})
 _MODE_FUNCTIONS = words("CONCAT REPLACE CONCAT_WS")
+
+
+def _modes_of(rules: LexicalRules) -> Mapping[str, bool]:
+    return {
+        "ANSI_QUOTES": rules.ansi_quotes,
+        "NO_BACKSLASH_ESCAPES": rules.no_backslash_escapes,
+        "PIPES_AS_CONCAT": rules.pipes_as_concat,
+        "ORACLE": rules.oracle,
+    }
 
 
 def _take_sql_mode(settings: ClientSettings, _name: str, value: Value, rules: LexicalRules) -> Taken:
     asked: set[str] = set()
-    for token in value:
+    for place, token in enumerate(value):
         if token.kind is TokenKind.STRING:
             asked.update(word.strip().upper() for word in value_of(token, rules).split(","))
+        elif token.kind is TokenKind.SYSTEM:
+            # `@@sql_mode`, or `@@GLOBAL`, a dot and the name.
+            named = (
+                "".join(each.text for each in value[place : place + 3]) if token.text.lower() in _SCOPES else token.text
+            )
+            if named.lower().rpartition(".")[2].lstrip("@") != "sql_mode":
+                return None
+        elif token.kind is TokenKind.WORD and value[max(place - 1, 0)].text == ".":
+            continue
         elif token.kind is TokenKind.WORD and token.word not in _MODE_FUNCTIONS:
             asked.add(token.word)
-        elif token.kind is TokenKind.SYSTEM:
-            if token.text.lower().rpartition(".")[2].lstrip("@") != "sql_mode":
-                return None
-        elif token.kind is not TokenKind.WORD and token.text not in {"(", ")", ","}:
+        elif token.kind is not TokenKind.WORD and token.text not in {"(", ")", ",", "."}:
             return Refusal(number=_BAD_VALUE, message="sql_mode is set to what cannot be read here: give its words")
-    replaced = any(token.word == "REPLACE" for token in value)
     own = any(token.kind is TokenKind.SYSTEM or token.word == "DEFAULT" for token in value)
-    bad = sorted(asked & _READING_MODES)
-    if bad and not replaced:
+    asked -= {"", "DEFAULT"}
+    owned = settings.own_modes | {mode for mode, is_on in _modes_of(rules).items() if is_on}
+    if any(token.word == "REPLACE" for token in value):
+        lacking, kept = frozenset[str](), owned & asked
+    else:
+        lacking, kept = frozenset(asked - owned), frozenset[str]() if own else owned - asked
+    bad = sorted((lacking | kept) & _READING_MODES)
+    if bad:
         return Refusal(
             number=_BAD_VALUE,
-            message=f"sql_mode {', '.join(bad)} is not taken: it changes what a text means, and texts are judged here;"
-            " leave it out",
+            message=f"sql_mode {', '.join(bad)} stays as the servers have it: it changes what a text means, or a value"
+            " reads; leave it out",
         )
-    if replaced:
-        return settings
-    return replace(settings, sql_mode=frozenset(asked - {"", "DEFAULT"}), whole_mode=not own)
+    return replace(settings, lacking_modes=lacking, kept_modes=kept & _REFUSING_MODES)
 
 
 def _keep(settings: ClientSettings, _name: str, _value: Value, _rules: LexicalRules) -> Taken:

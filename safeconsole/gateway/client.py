@@ -16,6 +16,7 @@ import msgspec
 
 from safeconsole.approvals.requests import ApprovalRequest
 from safeconsole.errors import SafeConsoleError
+from safeconsole.gateway.absorbing import ClientSettings
 from safeconsole.gateway.answering import Answering, OwnRows
 from safeconsole.gateway.login import Arrival
 from safeconsole.gateway.metrics import Counts
@@ -42,9 +43,10 @@ from safeconsole.gateway.prepared import (
     statement_number,
 )
 from safeconsole.gateway.procedures import OwnCall, Question
-from safeconsole.gateway.refusals import ErrorReply, told_of
+from safeconsole.gateway.refusals import ErrorReply, ToldError, told_of
 from safeconsole.gateway.selecting import Selection
 from safeconsole.gateway.statements import Statements
+from safeconsole.gateway.texts import charset_of, name_of, text_of
 from safeconsole.policy.decision import Assessment, ElevationRequest
 from safeconsole.session.session import Session
 from safeconsole.sqltext.lexer import LexicalRules
@@ -58,9 +60,6 @@ REST_SECONDS = 2.0
 
 FIELDS_HELD_SECONDS, FIELDS_ASKED_SECONDS = 10.0, 1.0
 """How long names of columns are believed, and where a table is not among them."""
-
-_UTF8_COLLATIONS = frozenset({11, 33, 45, 46, 63, 65, 76, 83, *range(192, 256)})
-"""ASCII, binary, utf8mb3 and utf8mb4, as far as one byte tells them."""
 
 _UNKNOWN_COMMAND = ErrorReply(number=1047, state="08S01", message="this command is not taken here")
 _TOO_LARGE = ErrorReply(
@@ -146,7 +145,7 @@ class ClientConnection:
 
     def __init__(  # noqa: PLR0913 (what a client is made of, each named)
         self, house: House, channel: ClientChannel, connection_id: int, arrival: Arrival, opened: GatewaySession, *,
-        confirming: AskedBeforehand, time_limit: int, idle_seconds: float,
+        confirming: AskedBeforehand, time_limit: int, idle_seconds: float, sql_mode: frozenset[str],
     ) -> None:  # fmt: skip
         request = arrival.request
         self.id = connection_id
@@ -179,7 +178,7 @@ class ClientConnection:
             count=house.counts.answered,
             time_limit=time_limit,
             several=bool(request.capabilities & Capability.MULTI_STATEMENTS),
-            speaks_utf8=request.character_set in _UTF8_COLLATIONS,
+            settings=ClientSettings(charset=charset_of(request.character_set), own_modes=sql_mode),
         )
 
     # For its own thread.
@@ -242,12 +241,8 @@ class ClientConnection:
             act(self, body)
         except SafeConsoleError as error:
             self.statements.fail(told_of(error, time_limit=self._time_limit))
-        except UnicodeDecodeError:
-            self.statements.fail(
-                ErrorReply(
-                    number=1300, state="HY000", message="the text is no UTF-8: use SET NAMES utf8mb4, and send that"
-                )
-            )
+        except ToldError as error:
+            self.statements.fail(error.told)
         return not self._ending
 
     def _refuse_command(self, command: int) -> bool:
@@ -256,23 +251,25 @@ class ClientConnection:
         # A program that tries what no application does is not asked what else it would try.
         return not (self.arrival.person.agent and command in _SERIOUS) and command != _CHANGE_USER
 
+    def _text_of(self, body: bytes) -> str:
+        return text_of(body, self.statements.settings.charset, self.rules())
+
     # Commands.
 
     def query(self, body: bytes) -> None:
-        text = body.decode()
-        self.doing = text
+        self.doing = text = self._text_of(body)
         self.statements.run(text)
 
     def ping(self, body: bytes) -> None:  # noqa: ARG002 (as every command)
         self._ok()
 
     def choose_schema(self, body: bytes) -> None:
-        name = body.decode().replace("`", "``")
+        name = name_of(body, self.statements.settings.charset).replace("`", "``")
         self.statements.run(f"USE `{name}`")
 
     def list_fields(self, body: bytes) -> None:
         """Name the columns of a table, for clients that complete names: they ask for each table of a schema."""
-        table = body.partition(b"\0")[0].decode()
+        table = name_of(body.partition(b"\0")[0], self.statements.settings.charset)
         schema = self.session.status().schema
         names = self._columns_of(schema, FIELDS_HELD_SECONDS).get(table)
         if names is None:
@@ -332,7 +329,7 @@ class ClientConnection:
                 )
             )
             return
-        statement = preparation_of(body.decode(), self._opened.rules())
+        statement = preparation_of(self._text_of(body), self._opened.rules())
         if len(statement.places) > MOST_PLACES:
             text = f"a prepared statement has at most {MOST_PLACES} placeholders"
             self.statements.fail(ErrorReply(number=1390, state="HY000", message=text))
@@ -352,7 +349,7 @@ class ClientConnection:
         if statement is None:
             self._no_such_statement(number)
             return
-        text = filled(statement, values, self._opened.rules())
+        text = filled(statement, values, self._opened.rules(), self.statements.settings.charset)
         self.doing = text
         self.statements.run(text, binary=True)
 

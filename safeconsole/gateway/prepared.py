@@ -13,6 +13,8 @@ import struct
 import msgspec
 
 from safeconsole.gateway.packets import Fields, MalformedError
+from safeconsole.gateway.refusals import ErrorReply, ToldError
+from safeconsole.gateway.texts import Charset
 from safeconsole.sqltext.lexer import LexicalRules, TokenKind, tokens
 from safeconsole.sqltext.literals import Number, Value, literal_of
 
@@ -30,7 +32,11 @@ _FLOAT, _DOUBLE, _NULL = 0x04, 0x05, 0x06
 _DATES, _TIME = frozenset({0x07, 0x0A, 0x0C, 0x0E, 0x11, 0x12}), frozenset({0x0B, 0x13})
 _NUMBERS_AS_TEXT = frozenset({0x00, 0xF6})
 _TEXTS = frozenset({0x0F, 0x10, 0xF5, 0xF7, 0xF8, 0xF9, 0xFA, 0xFB, 0xFC, 0xFD, 0xFE, 0xFF})
-_BINARY = frozenset({0x10, 0xFF})
+_BINARY, _BLOBS = frozenset({0x10, 0xFF}), frozenset({0xF9, 0xFA, 0xFB, 0xFC})
+
+
+class _Latin1(bytes):
+    """A text in latin1."""
 
 
 _PLACES = frozenset({TokenKind.PARAMETER, TokenKind.PUNCTUATION})
@@ -70,16 +76,18 @@ def add_long_data(statement: Preparation, place: int, data: bytes) -> bool:
     return True
 
 
-def filled(statement: Preparation, payload: bytes, rules: LexicalRules) -> str:
+def filled(statement: Preparation, payload: bytes, rules: LexicalRules, charset: Charset = Charset.UTF8) -> str:
     """Return the statement's text with the execution's values as literals.
 
     Args:
         payload: of the command, behind the statement's number, flags and count.
+        charset: of the texts among the values.
 
     Raises:
         MalformedError: the values are not what they say.
+        ToldError: a text is in a character set that is not read.
     """
-    literals = [literal_of(value, rules) for value in _values(statement, payload)]
+    literals = [_literal(value, rules) for value in _values(statement, payload, charset)]
     parts, position = [], 0
     for (start, end), literal in zip(statement.places, literals, strict=True):
         parts += [statement.text[position:start], literal]
@@ -87,7 +95,15 @@ def filled(statement: Preparation, payload: bytes, rules: LexicalRules) -> str:
     return "".join((*parts, statement.text[position:]))
 
 
-def _values(statement: Preparation, payload: bytes) -> list[Value]:
+def _literal(value: Value, rules: LexicalRules) -> str:
+    if not isinstance(value, bytes):
+        return literal_of(value, rules)
+    # Without an introducer digits are a number where one is wanted.
+    introducer = "_latin1" if isinstance(value, _Latin1) else "_binary"
+    return f"{introducer} {literal_of(value, rules)}"
+
+
+def _values(statement: Preparation, payload: bytes, charset: Charset) -> list[Value]:
     count = len(statement.places)
     if not count:
         return []
@@ -101,20 +117,20 @@ def _values(statement: Preparation, payload: bytes) -> list[Value]:
     for place in range(count):
         kind, flags = statement.types[2 * place], statement.types[2 * place + 1]
         if place in statement.long_data:
-            values.append(_text(statement.long_data[place], kind))
+            values.append(_text(statement.long_data[place], kind, charset))
         elif nulls[place // 8] >> (place % 8) & 1:
             values.append(None)
         else:
-            values.append(_value(fields, kind, unsigned=bool(flags & _UNSIGNED)))
+            values.append(_value(fields, kind, charset, unsigned=bool(flags & _UNSIGNED)))
     statement.long_data = {}
     return values
 
 
-def _value(fields: Fields, kind: int, *, unsigned: bool) -> Value:
+def _value(fields: Fields, kind: int, charset: Charset, *, unsigned: bool) -> Value:
     if kind in _INTEGER_WIDTHS:
         return int.from_bytes(fields.take(_INTEGER_WIDTHS[kind]), "little", signed=not unsigned)
     if kind in _TEXTS or kind in _NUMBERS_AS_TEXT:
-        return _text(fields.take(fields.length()), kind)
+        return _text(fields.take(fields.length()), kind, charset)
     if kind in {_FLOAT, _DOUBLE}:
         (number,) = struct.unpack("<f", fields.take(4)) if kind == _FLOAT else struct.unpack("<d", fields.take(8))
         if not math.isfinite(number):
@@ -129,9 +145,14 @@ def _value(fields: Fields, kind: int, *, unsigned: bool) -> Value:
     raise MalformedError(f"a value of type {kind}")
 
 
-def _text(raw: bytes, kind: int) -> Value:
+def _text(raw: bytes, kind: int, charset: Charset) -> Value:
     if kind in _BINARY or b"\0" in raw:
         return raw
+    if not raw.isascii() and charset is not Charset.UTF8 and kind not in _BLOBS:
+        if charset is Charset.ANOTHER:
+            message = "SET NAMES utf8mb4, and send texts in that: this connection's character set is not read here"
+            raise ToldError(ErrorReply(number=1300, state="HY000", message=message))
+        return _Latin1(raw)
     try:
         text = raw.decode()
     except UnicodeDecodeError:

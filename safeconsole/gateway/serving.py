@@ -75,11 +75,13 @@ class ServedCluster(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         version: for the greeting, which drivers ask less or more by.
         time_limit: the error number for a statement that took too long.
+        sql_mode: the words of the servers' own, in upper case.
     """
 
     name: str
     version: str
     time_limit: int
+    sql_mode: frozenset[str] = frozenset()
 
 
 class Gateway:
@@ -356,6 +358,7 @@ class Gateway:
                 confirming=confirming,
                 time_limit=self.cluster.time_limit,
                 idle_seconds=self._settings.idle_seconds,
+                sql_mode=self.cluster.sql_mode,
             )  # fmt: skip
             with self._lock:
                 self._clients[number] = client

@@ -28,6 +28,7 @@ from safeconsole.gateway.packets import ServerStatus
 from safeconsole.gateway.procedures import OwnCall, Question, call_of, question_of
 from safeconsole.gateway.refusals import ErrorReply, ToldError, state_of, told_of
 from safeconsole.gateway.selecting import Selection, selection_of
+from safeconsole.gateway.texts import Charset
 from safeconsole.policy.decision import Assessment
 from safeconsole.session.context import Justification
 from safeconsole.session.result import Result
@@ -58,6 +59,7 @@ class Statements:
     Args:
         ask: answers a question about this connection; None where the gate has to.
         carry: carries a procedure out.
+        settings: as they are after the login.
         several: whether a text may hold several statements.
         count: counts a statement by its verdict, and the seconds until it was over.
     """
@@ -73,10 +75,10 @@ class Statements:
         count: Callable[[str, float], None],
         time_limit: int,
         several: bool,
-        speaks_utf8: bool,
+        settings: ClientSettings,
     ) -> None:
         self.session = session
-        self.settings = ClientSettings(speaks_utf8=speaks_utf8)
+        self.settings = self._first_settings = settings
         self.several = several
         self.justification: Justification | None = None
         self.last_done = Done(affected=-1)
@@ -134,7 +136,7 @@ class Statements:
 
     def forget(self) -> None:
         """Reset to the state after the login: no settings, no variables, the first schema. Raises SafeConsoleError."""
-        self.settings = ClientSettings(speaks_utf8=self.settings.speaks_utf8)
+        self.settings = replace(self._first_settings, charset=self.settings.charset)
         self.justification, self.last_done, self.last_inserted, self._was_elevated = None, Done(affected=-1), 0, False
         self.session.tighten("run_seconds", self._usual_run_seconds)
         if self._sets_state:
@@ -211,7 +213,7 @@ class Statements:
                     pass
         self._follow(after=statement)
         limit = self.settings.select_limit if statement.kind == "select" else 0
-        done = self._answering.spliced(result, more=more, most_rows=limit, utf8=self.settings.speaks_utf8)
+        done = self._answering.spliced(result, more=more, most_rows=limit, utf8=self.settings.charset is Charset.UTF8)
         self._answering.notes = (*self._answering.notes, *map(_note, (*notes, *self.session.take_told())))
         return done
 

@@ -23,14 +23,10 @@ from tests.harness.gateway import serving
 EXCLUDED = {
     "test_set_character_set": "latin1: texts are judged as UTF-8, and any other character set is refused (1115)",
     "test_escape_string": "sql_mode NO_BACKSLASH_ESCAPES changes what a text means (1231)",
-    "test_binary or test_blob or test_BLOB or test_LONG_BYTE or test_issue_364": "bytes that are no UTF-8 inside a text (1300); prepared",
-    "test_datatypes": "the same: bytes that are no UTF-8 inside a text",
     "test_plugin or test_issue_1206 or (test_issue_6 and not test_issue_66)": "reads mysql.user, which is denied",
     "test_load_file or test_load_warnings or test_no_file or test_unbuffered_load_file": "LOCAL INFILE is never offered",
     "test_stored_procedures or test_issue_15 or test_issue_33": "a variable set as one account is not there as another",
-    "test_transactions": "a table that was asked for before it was made is taken for unknown, and what is open ended for it",
     "test_connection_gone_away": "wait_timeout is the gateway's own (`gateway.idle_seconds`)",
-    "test_largedata": "a text as long as the server takes leaves no room for the question what it would cost",
 }
 
 ASKED = """

@@ -28,6 +28,9 @@ class InterruptedWire:
     def wait_at_most(self, seconds):
         pass
 
+    def require_room(self, text, more_bytes=1):
+        pass
+
     def discard(self):
         self.discarded = True
 

@@ -66,7 +66,7 @@ def test_what_reads_a_variable_where_it_is_not_set_is_refused(walk, sets):
     """It would read NULL, and a program sees no note."""
     road = walk()
     road.run(sets)
-    road.session.use("primary")
+    road.gate.use("primary")
     for text in (USES, "SET @b = @a + 1", "SET @a = @a + 1", "SELECT @A"):
         with pytest.raises(DeniedError, match=r"@[aA] was set on replica-1, and is not set on primary"):
             road.run(text)
@@ -98,7 +98,7 @@ def test_a_variable_that_was_lost_with_its_connection_is_refused_until_it_is_set
 def test_what_lets_go_of_the_connections_forgets_the_variables(walk):
     road = walk()
     road.run(SET)
-    road.session.let_go()
+    road.gate.let_go()
     assert notes_of(road, USES) == ()
 
 
@@ -114,7 +114,7 @@ def test_a_temporary_table_is_read_where_it_is_and_refused_elsewhere(walk):
     road.run("BEGIN")
     assert road.run(text).outcome == "done"
     road.run("COMMIT")
-    road.session.stand_down()
+    road.gate.stand_down()
     with pytest.raises(DeniedError, match=r"the temporary table shop.mine was lost with its connection"):
         road.run(text)
     with pytest.raises(ServerError, match="doesn't exist"):
@@ -154,7 +154,7 @@ def test_inside_a_transaction_they_are_where_its_changes_are(walk):
 def test_setting_them_again_is_enough(walk):
     road = walk()
     road.run(SET)
-    road.session.use("primary")
+    road.gate.use("primary")
     road.run(SET)
     assert notes_of(road, USES) == ()
 
