@@ -19,9 +19,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from safeconsole.audit.archive import open_archive
 from safeconsole.audit.journal import FileJournal, open_journal
 from safeconsole.audit.record import Asked, Decided, Ended, Intent
-from safeconsole.audit.search import Query, found, open_archive
+from safeconsole.audit.search import Query, found
 from safeconsole.clock import SystemClock
 from safeconsole.policy.limits import LIMIT_NAMES
 

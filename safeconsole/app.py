@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     # A prompt is drawn before any of these is imported: each is imported where it is needed.
     from safeconsole.approvals.notices import LocalNotices
     from safeconsole.approvals.requests import SecondPerson
+    from safeconsole.audit.archive import LocalArchive
     from safeconsole.audit.recording import Recording
     from safeconsole.audit.review import LocalReviews
-    from safeconsole.audit.search import LocalArchive
     from safeconsole.audit.shipping import SharedShipping
     from safeconsole.capacity.reports import ReportShelf
     from safeconsole.config.policies import PolicyFiles
@@ -97,7 +97,7 @@ class Program:
         return str(directory / "demo" if self.settings().cluster(cluster).demo else directory)
 
     def archive(self) -> LocalArchive:
-        from safeconsole.audit.search import open_archive
+        from safeconsole.audit.archive import open_archive
 
         return open_archive(self.audit_directory(self.person), public_keys=self.settings().audit.public_keys)
 

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import msgspec
 
+from safeconsole.audit.archive import LocalArchive, open_archive
 from safeconsole.audit.files import PACKED, open_replacing, read_regular, sync_directory, unavailable
 from safeconsole.audit.host_log import AnchorEvent, HostLog, open_host_log
 from safeconsole.audit.record import SessionSummary
 from safeconsole.audit.recording import recording_file
 from safeconsole.audit.review import REVIEWS, Review, ReviewState, reviews_in, state_of
-from safeconsole.audit.search import LocalArchive, open_archive
 from safeconsole.clock import Clock
 from safeconsole.config.settings import AuditSettings
 

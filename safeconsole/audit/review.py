@@ -86,6 +86,14 @@ def reasons_for_review(summary: SessionSummary) -> tuple[str, ...]:
     return tuple(reason for held, reason in told if held)
 
 
+def by_session(reviews: Iterable[Review]) -> dict[str, list[Review]]:
+    """Return the reviews of each session, in order."""
+    found: dict[str, list[Review]] = {}
+    for review in reviews:
+        found.setdefault(review.session, []).append(review)
+    return found
+
+
 def state_of(summary: SessionSummary, reviews: Iterable[Review]) -> ReviewState:
     """Return a session's state, from reviews of any session in order."""
     if not reasons_for_review(summary):

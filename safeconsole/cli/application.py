@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     # Named here only: what one command needs must not be imported for every other one.
     from pathlib import Path
 
+    from safeconsole.audit.archive import LocalArchive
     from safeconsole.audit.recording import Recording
     from safeconsole.audit.review import LocalReviews
-    from safeconsole.audit.search import LocalArchive
     from safeconsole.capacity.reports import ReportShelf
     from safeconsole.clock import Clock
     from safeconsole.config.identity import Person

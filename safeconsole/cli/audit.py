@@ -13,12 +13,13 @@ from typing import IO
 import click
 from msgspec.structs import replace
 
+from safeconsole.audit.archive import LocalArchive
 from safeconsole.audit.kept import purge_kept
 from safeconsole.audit.narrative import Passage, narrate, passage_of
 from safeconsole.audit.record import GONE, Entry, Finding, SessionSummary, doubt_about, moment_in, noted_digest
 from safeconsole.audit.recording import read_recording, tame
 from safeconsole.audit.retention import keep
-from safeconsole.audit.search import LocalArchive, query_of
+from safeconsole.audit.search import query_of
 from safeconsole.audit.shipping import open_shipper
 from safeconsole.audit.story import StatementStory
 from safeconsole.cli.application import Application
@@ -168,7 +169,9 @@ def serve_command(app: Application, port: int) -> None:
         raise ConfigurationError(f"port {port} is not available: {(error.strerror or '').lower()}") from error
     keys = new_keys(server.server_port)
     recording = partial(read_recording, app.audit_directory(app.person))
-    desk = Desk(archive=app.archive, reviews=app.reviews, recording=recording, keys=keys)
+    # One archive for all pages: it reads a session that is closed once.
+    archive = app.archive()
+    desk = Desk(archive=lambda: archive, reviews=app.reviews, recording=recording, keys=keys)
     server.answer = partial(respond, desk=desk)
     click.echo(f"http://{LOOPBACK}:{server.server_port}/open?token={keys.token}")
     click.echo("open it in a browser on this computer; Ctrl-C ends it", err=True)
@@ -201,18 +204,14 @@ def audit() -> None:
 @click.pass_obj
 def list_command(app: Application, person: str, cluster: str, limit: int, form: str) -> None:
     """List sessions, the newest last."""
-    summaries = [
-        summary
-        for summary in app.archive().sessions()
-        if (not person or summary.person == person) and (not cluster or summary.cluster == cluster)
-    ]
-    shown = summaries[-limit:] if limit else summaries
+    archive = app.archive()
+    shown, older = archive.newest(limit or archive.count(), person=person, cluster=cluster)
     if form == "table":
         write_list(LISTED_COLUMNS, map(_listed_session, shown))
     else:
         write_rows(SESSION_COLUMNS, map(_session_row, shown), form)
-    if len(shown) < len(summaries):
-        click.echo(f"{len(summaries) - len(shown)} older sessions are not shown; see --limit", err=True)
+    if older:
+        click.echo(f"{older} older sessions are not shown; see --limit", err=True)
 
 
 @audit.command("show")
@@ -226,14 +225,12 @@ def show_command(app: Application, session: str, form: str) -> None:
     if form != "story":
         write_rows(ENTRY_COLUMNS, map(_entry_row, entries), form)
         return
-    held = list(entries)
-    name = held[0].session if held else session
-    summary = next((summary for summary in archive.sessions() if summary.session == name), None)
+    summary = archive.summary(session)
     style = stream_style(sys.stdout, app.environ)
-    for passage in narrate(held, live=summary is not None and summary.live):
+    for passage in narrate(list(entries), live=summary.live):
         for line in _passage_lines(passage, style):
             click.echo(line)
-    if summary is not None and summary.trouble:
+    if summary.trouble:
         click.echo(f"not all of it can be read: {safe(summary.trouble)}", err=True)
 
 
@@ -287,7 +284,7 @@ def verify_command(ctx: click.Context, session: str, against: IO[bytes] | None, 
         for finding in findings:
             click.echo(_finding_line(finding))
     else:
-        checked = session or _counted(len(archive.sessions()), "session")
+        checked = session or _counted(archive.count(), "session")
         click.echo(f"all intact: {checked} checked")
     if findings:
         ctx.exit(DOES_NOT_HOLD)

@@ -12,6 +12,7 @@ from typing import Any
 import click
 import msgspec
 
+from safeconsole.audit.archive import LocalArchive
 from safeconsole.audit.export import ocsf_event
 from safeconsole.audit.record import Asked, Decided, Entry, SessionSummary
 from safeconsole.audit.rejudging import Rejudged, rejudge
@@ -19,11 +20,12 @@ from safeconsole.audit.review import (
     Review,
     ReviewAct,
     ReviewState,
+    by_session,
     lacks_closing_note,
     reasons_for_review,
     state_of,
 )
-from safeconsole.audit.search import OUTCOMES, VERDICTS, LocalArchive, Query, found, moment_of, query_of
+from safeconsole.audit.search import OUTCOMES, VERDICTS, Query, found, moment_of, query_of
 from safeconsole.audit.story import StatementStory
 from safeconsole.cli.application import Application
 from safeconsole.cli.rows import format_option, write_list, write_rows
@@ -193,14 +195,15 @@ def _summary(summaries: tuple[SessionSummary, ...], session: str) -> SessionSumm
 
 def _queue(summaries: tuple[SessionSummary, ...], reviews: tuple[Review, ...], *, everything: bool) -> list[Row]:
     wanted = {ReviewState.PENDING, ReviewState.FLAGGED} | ({ReviewState.APPROVED} if everything else set())
-    rows = []
+    rows, found = [], by_session(reviews)
     for summary in summaries:
-        state = state_of(summary, reviews)
+        own = found.get(summary.session, [])
+        state = state_of(summary, own)
         if state not in wanted:
             continue
-        last = next((review for review in reversed(reviews) if review.session == summary.session), None)
+        last = own[-1] if own else None
         # Nobody keeps what they did from being seen by leaving the session open.
-        waits = "its end" if summary.live else summary.person if lacks_closing_note(summary, reviews) else "a reviewer"
+        waits = "its end" if summary.live else summary.person if lacks_closing_note(summary, own) else "a reviewer"
         rows.append(
             (
                 summary.session,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator
 
-from safeconsole.audit.search import Query, found, open_archive
+from safeconsole.audit.archive import open_archive
+from safeconsole.audit.search import Query, found
 from safeconsole.capacity.asking import Asker, Conduct, Progress
 from safeconsole.capacity.investigating import LOOKED_AT, investigate
 from safeconsole.capacity.leftovers import patterns_of, suspects_among

@@ -9,9 +9,10 @@ from typing import Any
 
 import msgspec
 
+from safeconsole.audit.archive import LocalArchive
 from safeconsole.audit.record import Asked, Decided
 from safeconsole.audit.rejudging import Rejudged, rejudge
-from safeconsole.audit.search import LocalArchive, moment_of
+from safeconsole.audit.search import moment_of
 from safeconsole.cli.audit_review import Span, is_within, sessions_in
 from safeconsole.policy.document import loosened
 from safeconsole.policy.limits import LIMIT_NAMES

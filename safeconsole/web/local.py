@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
 import msgspec
 
+from safeconsole.audit.archive import LocalArchive
 from safeconsole.audit.narrative import narrate
 from safeconsole.audit.record import (
     GONE,
@@ -25,10 +26,11 @@ from safeconsole.audit.review import (
     LocalReviews,
     ReviewAct,
     ReviewState,
+    by_session,
     objection_to,
     state_of,
 )
-from safeconsole.audit.search import LocalArchive, found, moment_of, query_of
+from safeconsole.audit.search import found, moment_of, query_of
 from safeconsole.errors import ConfigurationError, SafeConsoleError
 from safeconsole.web import pages
 from safeconsole.web.reading import elevations_in, plots_of, queued, waits_for
@@ -157,12 +159,15 @@ def _got(path: str, query: dict[str, str], desk: Desk, viewer: pages.Viewer) -> 
 
 def _queue(desk: Desk, viewer: pages.Viewer, query: dict[str, str]) -> str:
     wanted = {name: query[name].strip() for name in pages.QUEUE_FILTERS if query.get(name, "").strip()}
-    reviews = desk.reviews().reviews()
+    reviews = by_session(desk.reviews().reviews())
+    meant = [one for one in desk.archive().sessions() if _is_meant(one, wanted)]
     listed = [
-        queued(one, state_of(one, reviews), reviews) for one in desk.archive().sessions() if _is_meant(one, wanted)
+        queued(one, state_of(one, own), own) for one in reversed(meant) for own in (reviews.get(one.session, []),)
     ]
     shown = [one for one in listed if _is_shown(one, wanted.get("state", pages.WAITING))]
-    return pages.queue_page(viewer, list(reversed(shown)), wanted)
+    most = pages.SESSIONS_SHOWN
+    said = f"Only the newest {most} of {len(shown):,} are shown: filter by person or cluster."
+    return pages.queue_page(viewer, shown[:most], wanted, said=said if len(shown) > most else "")
 
 
 def _is_meant(summary: SessionSummary, wanted: Mapping[str, str]) -> bool:
@@ -245,8 +250,11 @@ def _search(desk: Desk, viewer: pages.Viewer, query: dict[str, str]) -> str:
 
 
 def _summary(desk: Desk, session: str) -> SessionSummary:
-    summary = next((one for one in desk.archive().sessions() if one.session == session), None)
-    if summary is None:
+    try:
+        summary = desk.archive().summary(session)
+    except ConfigurationError:
+        summary = None
+    if summary is None or summary.session != session:
         raise ConfigurationError(f"there is no session {session}; see {'/?' + urlencode({'state': 'all'})}")
     return summary
 

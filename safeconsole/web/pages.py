@@ -142,7 +142,7 @@ def _label(x: float, y: float, text: str, anchor: str) -> Markup:
 
 
 FILTERS = ("text", "person", "cluster", "table", "ticket", "verdict", "outcome", "since", "until")
-SEARCH_SHOWN = 500
+SEARCH_SHOWN = SESSIONS_SHOWN = 500
 QUEUE_FILTERS = ("state", "person", "cluster")
 WAITING, ALL = "", "all"
 """What a queue's `state` may be beside one state's name: all that somebody must still look at, and every session."""

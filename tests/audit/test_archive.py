@@ -9,10 +9,14 @@ import os
 import random
 import re
 
+from pathlib import Path
+
 import msgspec
 import pytest
+from msgspec.structs import replace
 
-from safeconsole.audit.search import Query, found, open_archive
+from safeconsole.audit.archive import open_archive
+from safeconsole.audit.search import Query, found
 from safeconsole.audit.host_log import HostLog, open_host_log
 from safeconsole.audit.journal import open_journal
 from safeconsole.audit.retention import prune
@@ -24,6 +28,8 @@ from safeconsole.errors import ConfigurationError
 from safeconsole.audit.record import Entry, SessionSummary
 from safeconsole.audit.review import ReviewAct
 from safeconsole.config.settings import AuditSettings, SinkSettings
+
+from tests.harness.journals import HandClock
 
 TAMPERINGS = 200
 
@@ -228,6 +234,92 @@ def test_sessions_come_oldest_first(directory, sessions):
     assert [summary.session for summary in sessions.sessions()] == ["s0", "s1", "s2", "s3", "s4"]
 
 
+class DayClock(HandClock):
+    """A clock of another day."""
+
+    def __init__(self, day):
+        super().__init__()
+        self.day = day
+
+    def utc(self):
+        return self.day + super().utc()[10:]
+
+
+@pytest.fixture
+def days(directory, told):
+    """Two sessions a day, on three days."""
+    for day in ("2026-11-07", "2026-11-08", "2026-11-09"):
+        clock = DayClock(day)
+        for name in "ab":
+            told.write_session(directory, clock, session=f"{day[-2:]}{name}", statements=1)
+    return open_archive(directory)
+
+
+def opened_files(directory, act):
+    """What an act gives, and the sessions' files that it opened meanwhile."""
+    opened, counting = [], [True]
+
+    def note(event, arguments):
+        if counting[0] and event == "open" and str(arguments[0]).startswith(str(directory / "sessions")):
+            opened.append(Path(str(arguments[0])).name)
+
+    sys.addaudithook(note)
+    try:
+        return act(), opened
+    finally:
+        counting[0] = False
+
+
+def test_the_newest_sessions_are_found_without_opening_the_others(directory, days):
+    (shown, older), opened = opened_files(directory, lambda: days.newest(2))
+    assert ([each.session for each in shown], older) == (["09a", "09b"], 4)
+    assert {name[:10] for name in opened} == {"2026-11-09"}
+    (shown, older), opened = opened_files(directory, lambda: days.newest(3))
+    assert ([each.session for each in shown], older) == (["08b", "09a", "09b"], 3)
+    assert "2026-11-07" not in {name[:10] for name in opened}
+    assert [each.session for each in days.newest(days.count())[0]] == [each.session for each in days.sessions()]
+    assert days.newest(days.count())[1] == 0
+
+
+def test_the_newest_of_one_person_are_theirs_alone_and_counted(directory, days, told):
+    journal = open_journal(directory, clock=DayClock("2026-11-06"), session="bens")
+    journal.append(replace(told.OPENED, person="ben"))
+    journal.close()
+    shown, older = days.newest(1, person="ben", cluster="shop")
+    assert ([each.session for each in shown], older) == (["bens"], 0)
+    shown, older = days.newest(1, person="ana")
+    assert ([each.session for each in shown], older) == (["09b"], 5)
+    assert days.newest(1, cluster="another") == ((), 0)
+
+
+def test_a_session_that_cannot_be_read_is_listed_with_its_day(directory, days):
+    (directory / "sessions" / "2026-11-08-odd.jsonl").write_bytes(b"\xff\x00\n")
+    assert [each.session for each in days.newest(5)[0]] == ["odd", "08a", "08b", "09a", "09b"]
+
+
+def test_a_session_that_is_named_as_of_another_day_is_a_finding(directory, days):
+    assert days.verify() == ()
+    there = directory / "sessions" / "2026-11-09-09a.jsonl"
+    there.rename(there.with_name("2026-10-01-09a.jsonl"))
+    (finding,) = days.verify()
+    assert (finding.session, finding.number) == ("09a", 0)
+    assert finding.what == "its file is named as of 2026-10-01, and it was opened on 2026-11-09"
+
+
+def test_a_session_that_is_closed_is_summarised_once_and_again_when_its_file_changed(directory, days, told):
+    told.write_session(directory, DayClock("2026-11-10"), session="open", close=False)
+    before = days.sessions()
+    again, opened = opened_files(directory, days.sessions)
+    assert again == before
+    assert set(opened) == {"2026-11-10-open.jsonl"}
+    path = directory / "sessions" / "2026-11-09-09a.jsonl"
+    about, whole = path.stat(), path.read_bytes()
+    path.write_bytes(whole.replace(b'"person":"ana"', b'"person":"eve"'))
+    os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
+    (changed,) = [each for each in days.sessions() if each.session == "09a"]
+    assert changed.person == "eve"
+
+
 @pytest.mark.parametrize(
     "content", [b"\n", b"{}\n", b"\xff\x00\n", b'{"version":1}\n', b"x" * 100, b'{"record":{"type":"no such"}}\n']
 )
@@ -380,7 +472,7 @@ def test_a_search_lists_the_sessions_once_however_many_there_are(directory, cloc
     archive, listed, counting = open_archive(directory), [], [True]
 
     def count(event, arguments):
-        if counting[0] and event == "os.scandir" and str(arguments[0]).startswith(str(directory)):
+        if counting[0] and event in {"os.scandir", "os.listdir"} and str(arguments[0]).startswith(str(directory)):
             listed.append(arguments[0])
 
     sys.addaudithook(count)

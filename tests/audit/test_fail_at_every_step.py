@@ -7,7 +7,7 @@ import os
 import pytest
 
 from safeconsole.cli.application import exit_code_of
-from safeconsole.audit.search import open_archive
+from safeconsole.audit.archive import open_archive
 from safeconsole.clock import SystemClock
 from safeconsole.audit.journal import open_journal
 from safeconsole.errors import AuditUnavailableError

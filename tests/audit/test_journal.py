@@ -16,7 +16,7 @@ import pytest
 
 from safeconsole.cli.application import exit_code_of
 from safeconsole.audit.files import write_whole
-from safeconsole.audit.search import open_archive
+from safeconsole.audit.archive import open_archive
 from safeconsole.clock import SystemClock
 from safeconsole.audit.host_log import HostLog
 from safeconsole.audit.journal import CHECKPOINT_RECORDS, open_journal

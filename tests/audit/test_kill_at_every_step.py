@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from safeconsole.audit.search import open_archive
+from safeconsole.audit.archive import open_archive
 from safeconsole.clock import SystemClock
 from safeconsole.audit.record import Ended, Intent
 

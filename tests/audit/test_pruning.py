@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from safeconsole.audit.search import open_archive
+from safeconsole.audit.archive import open_archive
 from safeconsole.audit.host_log import open_host_log
 from safeconsole.audit.kept import FOLDER as KEPT
 from safeconsole.audit.kept import KeptChange, kept_change, purge_kept, write_kept

@@ -22,7 +22,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
 from sqlalchemy.dialects import mysql, postgresql
 
 
-from safeconsole.audit.search import open_archive
+from safeconsole.audit.archive import open_archive
 from safeconsole.audit.central import ENTRIES, DatabaseSink, insert_once
 from safeconsole.config.loading import load_settings
 from safeconsole.audit.host_log import open_host_log

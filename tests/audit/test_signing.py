@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from safeconsole.audit.search import open_archive
+from safeconsole.audit.archive import open_archive
 from safeconsole.config.credentials import list_credentials
 from safeconsole.audit.journal import open_journal
 from safeconsole.audit.signing import fingerprint, load_signer, new_key

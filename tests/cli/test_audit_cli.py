@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 from pyarrow import parquet
 
-from safeconsole.audit.search import LocalArchive, open_archive
+from safeconsole.audit.archive import LocalArchive, open_archive
 from safeconsole.audit.journal import open_journal
 from safeconsole.config.identity import Person
 from safeconsole.config.settings import AuditSettings, Settings, SinkSettings

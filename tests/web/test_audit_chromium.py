@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from safeconsole.audit.search import open_archive
+from safeconsole.audit.archive import open_archive
 from safeconsole.clock import SystemClock
 from safeconsole.audit.journal import open_journal
 from safeconsole.audit.recording import open_recording, read_recording

@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode, urlsplit
 import msgspec
 import pytest
 
-from safeconsole.audit.search import open_archive
+from safeconsole.audit.archive import open_archive
 from safeconsole.clock import SystemClock
 from safeconsole.audit.journal import open_journal
 from safeconsole.audit.recording import open_recording, read_recording
@@ -33,6 +33,7 @@ from safeconsole.audit.record import (
     SessionOpened,
 )
 from safeconsole.audit.record import TERMINAL_RECORDED
+from safeconsole.web import pages
 from safeconsole.web.pages import tag, together
 from safeconsole.web.pages import memory_plots
 from safeconsole.web.local import Desk, respond
@@ -124,6 +125,14 @@ def test_the_queue_shows_what_waits_and_why(ask):
     assert "ben's closing note" in text
     assert "quiet" not in text
     assert "quiet" in Page(ask("/?state=all").body).text
+
+
+def test_a_queue_of_very_many_shows_the_newest(ask, monkeypatch):
+    monkeypatch.setattr(pages, "SESSIONS_SHOWN", 2)
+    text = Page(ask("/?state=all").body).text
+    assert "Only the newest 2 of 3 are shown: filter by person or cluster." in text
+    assert "quiet" in text and "denied" not in text
+    assert "Only the newest" not in Page(ask("/").body).text
 
 
 @pytest.mark.parametrize(
