@@ -106,7 +106,8 @@ _AURORA_SERVER = replace(
     kill_connection=("CALL mysql.rds_kill({thread})", "KILL {thread}"),
     identity="@@aurora_server_id",
     # Instances share their storage: no GTID says what a reader has, whatever gtid_mode is for copies elsewhere.
-    position="SELECT ''",
+    position="",
+    wait="",
     takes_several=False,
 )
 

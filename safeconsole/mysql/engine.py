@@ -233,7 +233,7 @@ class MySqlEngine:
 
     def position(self, node: NodeName) -> str:
         monitor = self._measurements.monitor_of(node)
-        return monitor.position() if monitor else ""
+        return monitor.history.position() if monitor else ""
 
     def lacking(self, statement: Statement, *, schema: str) -> str:
         """Return what the elevated account lacks for a statement; see `Engine`."""
@@ -257,7 +257,7 @@ class MySqlEngine:
     def has_reached(self, node: NodeName, position: str, *, within_seconds: float) -> bool:
         """Whether a node has applied a position; see `Engine`."""
         monitor = self._measurements.monitor_of(node)
-        return monitor is not None and monitor.has_reached(position, within_seconds=within_seconds)
+        return monitor is not None and monitor.history.has_reached(position, within_seconds=within_seconds)
 
     def close(self) -> None:
         """Close the control connections; those for statements stay with their owners. Never raises."""

@@ -93,6 +93,19 @@ def member_of(
     return _group_member(wire, told, server)
 
 
+def lag_of(wire: Wire, dialect: Dialect, server: str) -> float | None:
+    """Return how far a server is behind its group's writer, in seconds, None where it does not know that.
+
+    Raises:
+        DriverError, OSError: the connection is lost.
+    """
+    texts = filter(None, (_group_question(dialect), _hosted_question(dialect)))
+    group, *regions = wire.flight(*texts)
+    away = regions[0].told if regions else None
+    member = member_of(wire, dialect, server, group.told, regions=away, refuses_writes=True)
+    return member.lag_seconds if member is not None and member.online else None
+
+
 def _group_member(wire: Wire, name: _Rows | None, server: str) -> Member | None:
     if not name or not name[0][0]:
         return None

@@ -5,12 +5,11 @@ Nothing is handed over before its guards and its watchdog were seen to hold.
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 from functools import partial
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -29,13 +28,13 @@ from safeconsole.mysql.guards import (
     enforce_each,
     first_open,
     guards_of,
-    number,
     privileges_told,
     read_back,
     reading_of,
     rules_of,
     setting_of,
 )
+from safeconsole.mysql.history import History
 from safeconsole.mysql.link import MySqlLink
 from safeconsole.mysql.login import Login
 from safeconsole.mysql.measuring import Questions
@@ -251,15 +250,11 @@ def _guard(
     return Guarded(wire=wire, dialect=dialect, version=version, session=session, replies=proof.replies)
 
 
-_POSITION = re.compile(r"[0-9A-Za-z_:,-]+", re.ASCII)
-
 MEASURED_WITHIN_SECONDS = 2.0
 """Timeout of one answer while measuring."""
 
 REFUSED_SECONDS = 300.0
 """How long it is believed that the account may not ask what it was refused: most grants are for the next login only."""
-
-_STEP_SECONDS = 0.2
 
 
 class MeasuredNode(msgspec.Struct, frozen=True, kw_only=True):
@@ -320,7 +315,6 @@ class Monitor:
         self.node = node
         self.address = address
         self._known: Variant | None = None
-        self._is_in_galera = False
         self._settings = settings
         self._secret = secret
         self._bastion = bastion
@@ -331,6 +325,7 @@ class Monitor:
         self._log_in_again_seconds = float("inf")
         self._answer_seconds = min(settings.connect_seconds, MEASURED_WITHIN_SECONDS)
         self.watch = NodeWatch(Control(self._open_line, now), free_memory=running_memory)
+        self.history = History(self.watch.control, now, connect_seconds=settings.connect_seconds)
 
     def measure(self, now_seconds: float) -> Measurement:
         """Measure the node; if it does not answer, the reading says so.
@@ -363,40 +358,6 @@ class Monitor:
         )
         return Measurement(reading=reading)
 
-    def position(self) -> str:
-        """The node's own replication position, "" if unknown; never raises."""
-        rows = self._asked(
-            lambda dialect: dialect.server.group_position if self._is_in_galera else dialect.server.position
-        )
-        found = "".join(str(rows[0][0] or "").split()) if rows else ""
-        # It is put into a text again; what a server says is not trusted for that.
-        return found if _POSITION.fullmatch(found) else ""
-
-    def has_reached(self, position: str, *, within_seconds: float) -> bool:
-        """Wait until the node has applied a position; False if it has not, or cannot tell. Never raises."""
-        if not _POSITION.fullmatch(position):
-            return False
-        until = time.monotonic() + within_seconds
-        while True:
-            left = until - time.monotonic()
-            # In steps: who waits for an answer on the control connection keeps all others from it.
-            seconds = number(max(min(left, _STEP_SECONDS), 0.001))
-            asked = partial(_wait_text, position, seconds, in_galera=self._is_in_galera)
-            rows = self._asked(asked)
-            if not rows or rows[0][0] is None or str(rows[0][0]) == "0":
-                return bool(rows) and str(rows[0][0]) == "0"
-            if left <= _STEP_SECONDS:
-                return False
-
-    def _asked(self, question: Callable[[Dialect], str]) -> list[tuple[Any, ...]]:
-        try:
-            return self.watch.control.ask(
-                lambda line: line.wire.rows(question(line.dialect)),
-                within_seconds=max(self._settings.connect_seconds, MEASURED_WITHIN_SECONDS),
-            )
-        except (SafeConsoleError, *BREAKS):
-            return []
-
     def close(self) -> None:
         """Close its connection; never raises."""
         self.watch.close()
@@ -409,7 +370,8 @@ class Monitor:
         self._known = line.variant
         if line.questions.refused and self._log_in_again_seconds == float("inf"):
             self._log_in_again_seconds = self._now() + REFUSED_SECONDS
-        self._is_in_galera = measured.facts.member is not None and measured.facts.member.kind == "galera"
+        member = measured.facts.member
+        self.history.measured(line.dialect, in_galera=member is not None and member.kind == "galera")
         seen = MeasuredNode(
             place=line.place,
             server=measured.server,
@@ -472,8 +434,3 @@ class Monitor:
 
     def _tags(self) -> frozenset[str]:
         return frozenset(self._settings.tags.get(self.address, ()))
-
-
-def _wait_text(position: str, seconds: str, dialect: Dialect, *, in_galera: bool) -> str:
-    text = dialect.server.group_wait if in_galera else dialect.server.wait
-    return text.format(position=position, seconds=seconds)

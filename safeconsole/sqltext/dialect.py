@@ -378,7 +378,8 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
             refused. A replica's own port is in neither; most have the same.
         asks_for: what lets an account see who copies from a server.
         health: global numbers for routing, rows of (name, number).
-        position: how far the server's own history goes, one row, empty where it keeps no account of it.
+        position: how far the server's own history goes, one row, empty where it keeps no account of it; "" where a
+            replica's lag is told in milliseconds, so that a time serves as well.
         wait: whether such a position is applied, 0 when it is; waits `{seconds}` at most for `{position}`.
         group_position, group_wait: the same where the server belongs to a Galera cluster, whose nodes count alike what
             they commit, whoever wrote it. Not `wsrep_sync_wait`: where nothing is applied it waits for 30 s, whatever

@@ -40,7 +40,9 @@ def aurora_cluster(tmp_path_factory):
     # What it is made of writes plans in one shape only.
     how = {"replicas": 2, "options": ("--explain-json-format-version=1",)}
     with start_cluster("mysql", tmp_path_factory.mktemp("aurora") / "c", **how) as cluster:
-        yield AuroraCluster(cluster)
+        imitated = AuroraCluster(cluster)
+        yield imitated
+        imitated.close()
 
 
 @pytest.fixture
@@ -164,6 +166,19 @@ def test_a_row_that_is_old_is_neither_believed_nor_followed(aurora, sit):
         said = " ".join((error.message, *error.evidence))
         assert "lag 31 s over 30 s" in said
         assert "its row in replica_host_status is 30" in said
+
+
+def test_a_change_of_ones_own_is_waited_for_by_what_a_reader_says_of_its_lag(aurora, sit):
+    with sit(WRITER_ENDPOINT) as desk:
+        before = desk.run(TOTAL).table[0][0]
+        desk.run(CHANGE)
+        shown = desk.run(TOTAL)
+        assert (shown.table[0][0], shown.notes) == (before + 1, ())
+        # As it was five seconds ago, no reader had it.
+        aurora.report(ages=dict.fromkeys(aurora.readers, 5))
+        desk.run(CHANGE)
+        (note,) = desk.run(TOTAL).notes
+        assert "may not have your change of shop.orders yet" in note
 
 
 def test_a_time_that_is_told_in_utc_is_read_in_whatever_zone_the_server_has(aurora, sit):
