@@ -1,7 +1,8 @@
 """
 What a gateway costs beside a direct connection, in one run: latency, processor time, memory, connections.
 
-    python -m benchmarks.gateway [--flavour mysql|mariadb] [--repeat 300] [--idle 200] [--busy 50] [--crowd] [--write]
+    python -m benchmarks.gateway [--flavour mysql|mariadb] [--repeat 300] [--idle 200] [--busy 50] [--write]
+                                 [--crowd [--workers N]]
 
 Starts a throw-away cluster and a gateway in front of it. Times are medians in milliseconds; processor time is the
 gateway's own.
@@ -200,15 +201,19 @@ def main():
     parser.add_argument("--busy", type=int, default=50)
     parser.add_argument("--people", type=int, default=20, help="the limits that init prints for so many")
     parser.add_argument("--crowd", action="store_true", help="measure the idle and the busy clients alone")
+    parser.add_argument("--workers", type=int, default=1, help="processes of the gateway, with --crowd")
     parser.add_argument("--client", default=shutil.which("mariadb"), help="path of the C client")
     parser.add_argument("--write", action="store_true", help="put the figures into docs/benchmarks.md")
     asked = parser.parse_args()
+    if asked.workers > 1 and not asked.crowd:
+        parser.error("--workers goes with --crowd: times of one client do not differ")
     asked.mycli = None
     with tempfile.TemporaryDirectory() as place, start_cluster(asked.flavour, Path(place) / "nodes") as cluster:
         settings = (
             f"[gateway]\nclients = {asked.idle + asked.busy + 10}\nclients_a_person = {asked.idle + asked.busy + 10}\n"
         )
-        with serving(cluster, Path(place) / "gateway", settings=settings) as gateway:
+        words = ("--workers", str(asked.workers)) if asked.workers > 1 else ()
+        with serving(cluster, Path(place) / "gateway", settings=settings, words=words) as gateway:
             if asked.crowd:
                 tell_crowd(cluster, gateway, asked)
                 return

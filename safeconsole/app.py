@@ -15,6 +15,7 @@ from safeconsole import interrupts
 from safeconsole.cli.application import Door, OpenSession
 from safeconsole.cli.root import main
 from safeconsole.clock import SystemClock
+from safeconsole.cluster.engine import ProcessShare
 from safeconsole.cluster.sharing import Shared
 from safeconsole.config.identity import Person, demo_mark_of, who
 from safeconsole.config.loading import governed_clusters, journal_directory, load_settings
@@ -56,6 +57,7 @@ class Program:
         self._lock = threading.Lock()
         self._shipping: SharedShipping | None = None
         self._clusters: Shared[MySqlEngine | SqliteEngine] = Shared()
+        self.share = ProcessShare()
 
     @cached_property
     def policies(self) -> PolicyFiles:
@@ -68,11 +70,9 @@ class Program:
         return who(self.environ)
 
     def configure(self, path: str | None) -> None:
-        """Read the configuration from this file from now on."""
         self.config, self._settings, self._shipping = path, None, None
 
     def settings(self) -> Settings:
-        """The configuration in force."""
         if self._settings is None:
             self._settings = load_settings(self.config, self.environ)
             sinks = self._settings.audit.sinks.values()
@@ -108,7 +108,6 @@ class Program:
         return open_reviews(self.audit_directory(person), by=person.name, clock=self.clock, signing_key=signing_key)
 
     def reports(self) -> ReportShelf:
-        """The capacity reports of this computer, or the team's."""
         from safeconsole.capacity.shelf import open_shelf
 
         return open_shelf(self.state_directory(self.person) / "capacity", self.settings().capacity, self.environ)
@@ -170,6 +169,7 @@ class Program:
                 session=session,
                 rules=lambda: engine.rules,
                 flavour=cluster.assumed_flavour,
+                end_abandoned=engine.end_abandoned,
                 history_directory=self.history_directory(door.person, door.cluster),
                 record_terminal=lambda: self._recording(session, journal.session, recordings),
             )
@@ -185,8 +185,9 @@ class Program:
         from safeconsole.config.secrets import LocalSecrets
         from safeconsole.mysql.engine import open_engine
 
-        grants = KeptGrants(self.state_directory(self.person), name)
-        return open_engine(name, cluster, LocalSecrets({name: cluster}, self.environ), self.clock, grants=grants)
+        secrets, state = LocalSecrets({name: cluster}, self.environ), self.state_directory(self.person)
+        grants = KeptGrants(state, name)
+        return open_engine(name, cluster, secrets, self.clock, grants=grants, share=self.share)
 
     def _recording(self, session: Session, name: str, recordings: ExitStack) -> Recording | None:
         from shutil import get_terminal_size
@@ -202,7 +203,6 @@ class Program:
         return recording
 
     def _ship(self, person: Person, copies: ExitStack) -> None:
-        """Ship the journal to the sinks, if any, while a session is open."""
         if not self.settings().audit.sinks:
             return
         from safeconsole.audit.shipping import SharedShipping

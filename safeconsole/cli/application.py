@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from safeconsole.audit.review import LocalReviews
     from safeconsole.capacity.reports import ReportShelf
     from safeconsole.clock import Clock
+    from safeconsole.cluster.engine import ProcessShare
     from safeconsole.config.identity import Person
     from safeconsole.config.policies import PolicyFiles
     from safeconsole.config.settings import Settings
@@ -63,6 +64,7 @@ class OpenSession(msgspec.Struct, frozen=True, kw_only=True):
         rules: how the cluster's servers read text; asks them on the first call.
         flavour: the family member that texts are judged for while no server was asked.
         history_directory: the directory of this person's histories.
+        end_abandoned: as of `Engine`.
         record_terminal: begins the session's recording, or returns None.
     """
 
@@ -70,6 +72,7 @@ class OpenSession(msgspec.Struct, frozen=True, kw_only=True):
     rules: Callable[[], LexicalRules]
     flavour: Flavour
     history_directory: str
+    end_abandoned: Callable[[str], Sequence[tuple[str, str]]] = lambda _: ()
     record_terminal: Callable[[], Recording | None] = lambda: None
 
     def preview(self, statement: Statement) -> Assessment:
@@ -101,6 +104,9 @@ class Application(Protocol):
 
     @property
     def clock(self) -> Clock: ...
+
+    share: ProcessShare
+    """Set before the first session is opened, where several processes serve together."""
 
     @property
     def person(self) -> Person:

@@ -5,32 +5,41 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
-import signal
+import shutil
 import ssl
+import sys
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from types import FrameType
+from tempfile import mkdtemp
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
-from safeconsole.cli.application import Application, Door
+from safeconsole.cli.application import Application, Door, OpenSession
 from safeconsole.cli.root import CLUSTER
+from safeconsole.cluster.engine import ProcessShare
 from safeconsole.dialects import DIALECTS
 from safeconsole.errors import ConfigurationError, NoFitNodeError, SafeConsoleError
 from safeconsole.output.confirming import NoTerminal
+from safeconsole.output.text import safe
 from safeconsole.sqltext.vocabulary import Role
 
 if TYPE_CHECKING:
     from safeconsole.config.identity import Person
     from safeconsole.gateway.client import AskedBeforehand, GatewaySession
     from safeconsole.gateway.listening import Listener
-    from safeconsole.gateway.metrics import Counts
     from safeconsole.gateway.peers import Peers
     from safeconsole.gateway.serving import Gateway, ServedCluster
+    from safeconsole.gateway.workers import Worker
     from safeconsole.session.session import Session
+
+_ATTEMPTS, _AGAIN_SECONDS = 5, 2.0
+"""How often it is tried to kill what a process left on the servers that died."""
 
 
 @click.command()
@@ -40,8 +49,16 @@ if TYPE_CHECKING:
 @click.option("--tls-cert", default="", metavar="FILE", help="Certificate for TCP; required beyond loopback.")
 @click.option("--tls-key", default="", metavar="FILE", help="Its private key.")
 @click.option("--health", default="", metavar="HOST:PORT", help="Serve /healthz, /readyz and /metrics over HTTP.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 8),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Processes that serve, 1 to 8.",
+)
 @click.pass_obj
-def gateway(app: Application, /, cluster: str, path: str, listen: str, **options: str) -> None:
+def gateway(app: Application, /, cluster: str, path: str, listen: str, workers: int, **options: str) -> None:
     """Serve CLUSTER to any client that speaks the MySQL protocol.
 
     People log in with a token (`safeconsole token issue`), or are who the Unix socket says they are; the passwords of
@@ -58,7 +75,10 @@ def gateway(app: Application, /, cluster: str, path: str, listen: str, **options
             instead="give --tls-cert and --tls-key, or listen on 127.0.0.1",
         )
     with _listening(path, where, health) as doors:
-        _serve(app, cluster, tls, doors)
+        if workers == 1:
+            _serve(app, cluster, tls, doors)
+        else:
+            _serve_together(app, cluster, tls, doors, workers)
 
 
 class _Doors(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,6 +101,7 @@ def _listening(path: str, where: tuple[str, int] | None, health: tuple[str, int]
     from safeconsole.gateway.listening import bound_at, bound_on
 
     bound: dict[str, Listener] = {}
+    owner = os.getpid()
     try:
         if path:
             bound["socket"] = bound_at(str(Path(path).absolute()))
@@ -94,27 +115,107 @@ def _listening(path: str, where: tuple[str, int] | None, health: tuple[str, int]
     finally:
         for each in bound.values():
             each.sock.close()
-        if "socket" in bound:
+        if "socket" in bound and os.getpid() == owner:
             Path(bound["socket"].address).unlink(missing_ok=True)
 
 
-def _serve(app: Application, cluster: str, tls: ssl.SSLContext | None, doors: _Doors) -> None:
-    from safeconsole.gateway.metrics import Counts, Prometheus
+def _serve_together(app: Application, cluster: str, tls: ssl.SSLContext | None, doors: _Doors, workers: int) -> None:
+    """Serve with several processes; returns in each of them."""
+    from safeconsole.gateway.metrics import Prometheus, forget_process
+    from safeconsole.gateway.workers import Supervisor, Worker
 
-    serving = _gateway_of(app, cluster, tls, doors, Prometheus() if doors.health is not None else Counts())
+    owner, directory = os.getpid(), mkdtemp(prefix="safeconsole-gateway-")
+    counts = f"{directory}/counts"
+
+    def close_doors() -> None:
+        for each in doors.clients:
+            each.sock.close()
+
+    def forget(process: int) -> None:
+        if doors.health is not None:
+            forget_process(process, counts)
+
+    try:
+        if doors.health is not None:
+            # What is missing is told once, by the parent.
+            Path(counts).mkdir()
+            Prometheus(counts)
+        ready = partial(_say_ready, doors, cluster)
+        outcome = Supervisor(workers, directory, ready=ready, ending=close_doors, died=forget).run()
+        if isinstance(outcome, Worker):
+            _serve(app, cluster, tls, doors, outcome)
+        elif outcome:
+            raise click.exceptions.Exit(outcome)
+    finally:
+        if os.getpid() == owner:
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+def _say_ready(doors: _Doors, cluster: str) -> None:
+    click.echo(json.dumps({**doors.said, "cluster": cluster}))
+
+
+def _serve(
+    app: Application, cluster: str, tls: ssl.SSLContext | None, doors: _Doors, worker: Worker | None = None
+) -> None:
+    from safeconsole.gateway.serving import ServedCluster
+
+    if worker is not None:
+        app.share = ProcessShare(processes=worker.count, inventory=worker.inventory)
+        if worker.died:
+            Thread(target=_end_abandoned, args=(app, cluster, worker), daemon=True).start()
+    if worker is not None and worker.served:
+        served = msgspec.json.decode(worker.served, type=ServedCluster)
+    else:
+        served = _served_cluster(app, cluster)
+    serving = _gateway_of(app, served, tls, doors, worker)
     with _health_page(serving, doors.health), end_signals() as until:
-        click.echo(json.dumps({**doors.said, "cluster": cluster}))
-        serving.serve(until)
+        if worker is None:
+            _say_ready(doors, cluster)
+            serving.serve(until)
+        else:
+            worker.say_ready(msgspec.json.encode(served))
+            serving.serve(until, worker.lifeline)
 
 
-def _gateway_of(app: Application, cluster: str, tls: ssl.SSLContext | None, doors: _Doors, counts: Counts) -> Gateway:
+def _end_abandoned(app: Application, cluster: str, worker: Worker) -> None:
+    """Kill what the process that this one replaces had open on the servers, and say and record what became of it."""
+    left: Mapping[str, str] = {}
+    killed: list[str] = []
+    trouble = ""
+    for _ in range(_ATTEMPTS):
+        try:
+            with _job(app, cluster) as opened:
+                left = dict(opened.end_abandoned(worker.abandoned))
+        except SafeConsoleError as error:
+            trouble = error.message
+        else:
+            trouble = ""
+            killed += [thread for thread, fate in left.items() if fate == "killed"]
+            left = {thread: fate for thread, fate in left.items() if fate != "killed"}
+            if not left:
+                break
+        time.sleep(_AGAIN_SECONDS)
+    unseen = [f"{thread} ({fate})" for thread, fate in left.items()] or ["all of it"] * bool(trouble)
+    said = f"of worker {worker.died}, which died: killed {', '.join(killed) or 'nothing, since nothing ran'}"
+    if unseen:
+        said += f"; not seen to stop: {', '.join(unseen)}{f': {trouble}' if trouble else ''}"
+    sys.stderr.write(f"safeconsole: {safe(said)}\n")
+    with suppress(SafeConsoleError), _job(app, cluster) as opened:
+        opened.session.note("worker died", said)
+
+
+def _gateway_of(
+    app: Application, served: ServedCluster, tls: ssl.SSLContext | None, doors: _Doors, worker: Worker | None
+) -> Gateway:
     from safeconsole.cli.gateway_tables import own_tables
     from safeconsole.cli.token import open_tokens
     from safeconsole.gateway.client import GatewaySession
+    from safeconsole.gateway.metrics import Counts, Prometheus
     from safeconsole.gateway.serving import Gateway
 
-    settings = app.settings().gateway
-    served = _served_cluster(app, cluster)
+    cluster, settings = served.name, app.settings().gateway
+    counts = Prometheus(worker.counts if worker else "") if doors.health is not None else Counts()
 
     @contextmanager
     def opened(person: Person, schema: str, confirming: AskedBeforehand) -> Iterator[GatewaySession]:
@@ -126,25 +227,31 @@ def _gateway_of(app: Application, cluster: str, tls: ssl.SSLContext | None, door
         served,
         opened,
         open_tokens(app),
-        settings,
+        worker.share_of(settings) if worker else settings,
         listeners=doors.clients,
         tls=tls,
         tables=own_tables(app, cluster),
         counts=counts,
-        peers=_peers_of(app, cluster),
+        peers=_peers_of(app, cluster, worker),
+        workers=worker.count if worker else 1,
     )
 
 
-def _peers_of(app: Application, cluster: str) -> Peers | None:
-    """Return the other gateways of a cluster, where they share a database; this one's number is taken."""
+def _peers_of(app: Application, cluster: str, worker: Worker | None) -> Peers | None:
+    """Return the other processes that serve the cluster, where there can be any; this one's number is taken."""
     settings = app.settings().gateway
-    if "://" not in settings.tokens:
+    if "://" not in settings.tokens and worker is None:
         return None
     from safeconsole.gateway.peers import open_peers
 
-    peers = open_peers(settings, cluster, app.environ)
+    own = f"sqlite:///{worker.directory}/peers.db" if worker else ""
+    peers = open_peers(settings, cluster, app.environ, own=own)
     peers.begin()
     return peers
+
+
+def _job(app: Application, cluster: str) -> AbstractContextManager[OpenSession]:
+    return app.open(Door(cluster=cluster, face="job", person=app.person, confirmer=NoTerminal()))
 
 
 def _served_cluster(app: Application, cluster: str) -> ServedCluster:
@@ -153,7 +260,7 @@ def _served_cluster(app: Application, cluster: str) -> ServedCluster:
 
     if not DIALECTS[app.settings().cluster(cluster).assumed_flavour].has_accounts:
         raise ConfigurationError(f"cluster {cluster} is of SQLite files, whose clients need no gateway")
-    with app.open(Door(cluster=cluster, face="job", person=app.person, confirmer=NoTerminal())) as opened:
+    with _job(app, cluster) as opened:
         readings = [each for each in opened.session.topology() if each.version]
         server = opened.rules().dialect.server
         sql_mode = _sql_mode_of(opened.session)
@@ -195,26 +302,10 @@ def _health_page(serving: Gateway, listener: Listener | None) -> Iterator[None]:
 @contextmanager
 def end_signals() -> Iterator[int]:
     """Yield a descriptor that is readable once the process is asked to end."""
-    reading, writing = os.pipe()
-    os.set_blocking(writing, False)
+    from safeconsole.gateway.workers import ENDING, signals_told
 
-    def note(_number: int, _frame: FrameType | None) -> None:
-        try:
-            os.write(writing, b"e")
-        except BlockingIOError:
-            return
-
-    # A signal may come to any thread, and Python's handler waits for the main one, which waits for this descriptor.
-    woken = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
-    try:
-        yield reading
-    finally:
-        signal.set_wakeup_fd(woken)
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        os.close(reading)
-        os.close(writing)
+    with signals_told(*ENDING) as until:
+        yield until
 
 
 def address_of(text: str, option: str) -> tuple[str, int]:

@@ -280,6 +280,18 @@ class Connection(Protocol):
         ...
 
 
+class ProcessShare(msgspec.Struct, frozen=True, kw_only=True):
+    """A process among several that serve a cluster together.
+
+    Attributes:
+        processes: how many they are; what an account may have open on a server is divided among them.
+        inventory: the file in which this one writes down its connections, or "".
+    """
+
+    processes: int = 1
+    inventory: str = ""
+
+
 def stop_insistently(stop: Callable[[], str], interrupt: BaseException | None = None) -> tuple[str, bool]:
     """Stop the running statement; a further Ctrl-C ends the wait.
 
@@ -382,6 +394,17 @@ class Engine(Protocol):
 
     def reclaim(self, connection: Connection) -> bool:
         """Take back a parked connection unchanged; False if it was closed or lent, and must not be used."""
+        ...
+
+    def end_abandoned(self, inventory: str) -> Sequence[tuple[str, str]]:
+        """Kill what a process that died had open on the cluster's servers.
+
+        Args:
+            inventory: the file in which it wrote that down.
+
+        Returns:
+            Each connection that ran a statement, and what the process list says of it, as `Connection.stop`.
+        """
         ...
 
     def close(self) -> None:

@@ -20,17 +20,15 @@ class Listener(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         is_local: whether it is a Unix socket.
-        is_shared: whether other processes accept at it, too.
         address: its path, or HOST:PORT.
     """
 
     sock: socket.socket
     is_local: bool
     address: str
-    is_shared: bool = False
 
 
-def bound_at(path: str, *, shared: bool = False) -> Listener:
+def bound_at(path: str) -> Listener:
     """Listen at a Unix socket that every account may connect to. Raises ConfigurationError."""
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -42,17 +40,17 @@ def bound_at(path: str, *, shared: bool = False) -> Listener:
     except OSError as failure:
         listening.close()
         raise ConfigurationError(f"--socket {path}: {(failure.strerror or str(failure)).lower()}") from failure
-    return _listener(listening, path, is_local=True, shared=shared)
+    return _listener(listening, path, is_local=True)
 
 
-def bound_on(host: str, port: int, *, option: str = "--listen", shared: bool = False) -> Listener:
+def bound_on(host: str, port: int, *, option: str = "--listen") -> Listener:
     """Listen on a TCP address. Raises ConfigurationError."""
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listening = socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as failure:
         raise ConfigurationError(f"{option} {host}:{port}: {(failure.strerror or str(failure)).lower()}") from failure
-    return _listener(listening, f"{host}:{listening.getsockname()[1]}", is_local=False, shared=shared)
+    return _listener(listening, f"{host}:{listening.getsockname()[1]}", is_local=False)
 
 
 def notice_a_dead_line(sock: socket.socket) -> None:
@@ -63,10 +61,10 @@ def notice_a_dead_line(sock: socket.socket) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _ASKED_AT_MOST)
 
 
-def _listener(listening: socket.socket, address: str, *, is_local: bool, shared: bool) -> Listener:
+def _listener(listening: socket.socket, address: str, *, is_local: bool) -> Listener:
     # Whoever was told of a client that another process accepted must not wait for the next one.
     listening.setblocking(False)
-    return Listener(sock=listening, is_local=is_local, address=address, is_shared=shared)
+    return Listener(sock=listening, is_local=is_local, address=address)
 
 
 def _remove_dead_socket(path: Path) -> None:

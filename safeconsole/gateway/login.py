@@ -80,8 +80,8 @@ class Failures:
     WITHIN_SECONDS = 60.0
     _MOST_ADDRESSES = 10_000
 
-    def __init__(self, monotonic: Callable[[], float]) -> None:
-        self._monotonic = monotonic
+    def __init__(self, monotonic: Callable[[], float], most: int = MOST) -> None:
+        self._monotonic, self._most = monotonic, most
         self._lock = threading.Lock()
         self._failed: dict[str, deque[float]] = {}
 
@@ -90,7 +90,7 @@ class Failures:
         with self._lock:
             if len(self._failed) >= self._MOST_ADDRESSES:
                 self._failed.pop(next(iter(self._failed)))
-            self._failed.setdefault(address, deque(maxlen=self.MOST)).append(now)
+            self._failed.setdefault(address, deque(maxlen=self._most)).append(now)
 
     def are_too_many(self, address: str) -> bool:
         with self._lock:
@@ -101,7 +101,7 @@ class Failures:
                 failed.popleft()
             if not failed:
                 del self._failed[address]
-            return len(failed) >= self.MOST
+            return len(failed) >= self._most
 
 
 class LoginDesk:

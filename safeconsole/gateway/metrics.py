@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 from collections.abc import Callable
@@ -35,22 +36,36 @@ class Counts:
 class Prometheus(Counts):
     """Counts for Prometheus.
 
+    Args:
+        directory: of the counts of several processes, whose sums the page has, or "". It MUST be given before the
+            library is imported anywhere in the process, or in the one that forked it.
+
     Raises:
         ConfigurationError: the extra `gateway` is not installed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, directory: str = "") -> None:
+        if directory:
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
         try:
             import prometheus_client as prometheus  # noqa: PLC0415 (an extra)
+            from prometheus_client import multiprocess  # noqa: PLC0415
         except ModuleNotFoundError as error:
             raise ConfigurationError(
                 f"--health needs the extra gateway ({error.name} is not installed)",
                 instead="pip install 'safeconsole[gateway]'",
             ) from error
         self._latest: Callable[[Any], bytes] = prometheus.generate_latest
+        # What is counted here is in files then, and a page reads the files of all.
         self._registry = registry = prometheus.CollectorRegistry()
+        self._page_registry = prometheus.CollectorRegistry() if directory else registry
+        if directory:
+            multiprocess.MultiProcessCollector(self._page_registry, directory)  # type: ignore[no-untyped-call]
         self._sessions = prometheus.Gauge(
-            "safeconsole_gateway_sessions", "Clients that are connected.", registry=registry
+            "safeconsole_gateway_sessions",
+            "Clients that are connected.",
+            registry=registry,
+            multiprocess_mode="livesum",
         )
         self._logins = prometheus.Counter(
             "safeconsole_gateway_logins", "Logins, by how, or refused.", ["how"], registry=registry
@@ -82,7 +97,14 @@ class Prometheus(Counts):
         self._kills.labels(why).inc()
 
     def page(self) -> bytes:
-        return self._latest(self._registry)
+        return self._latest(self._page_registry)
+
+
+def forget_process(process: int, directory: str) -> None:
+    """Leave out of the sums the clients that a process had which died."""
+    from prometheus_client import multiprocess  # noqa: PLC0415 (an extra)
+
+    multiprocess.mark_process_dead(process, directory)  # type: ignore[no-untyped-call]
 
 
 class HealthPage:

@@ -92,6 +92,7 @@ class Gateway:
         tls: for TCP, or None.
         tables: further tables of the schema `safeconsole`.
         peers: the other processes that serve the cluster, or None.
+        workers: how many processes share the listeners.
     """
 
     def __init__(  # noqa: PLR0913 (what a gateway is made of, each named)
@@ -106,6 +107,7 @@ class Gateway:
         tables: Tables,
         counts: Counts | None = None,
         peers: Peers | None = None,
+        workers: int = 1,
     ) -> None:
         self.cluster = cluster
         self._counts = counts or Counts()
@@ -114,8 +116,8 @@ class Gateway:
         self._settings = settings
         self._tls = tls
         self._proxies = networks_of(settings.proxies)
-        self._failures = Failures(time.monotonic)
-        self._shares = any(each.is_shared for each in listeners)
+        self._failures = Failures(time.monotonic, max(Failures.MOST // workers, 1))
+        self._shares = workers > 1
         self._own = OwnAnswers(self, tables)
         self._ids = itertools.count(_FIRST_ID)
         self._lock = threading.Lock()

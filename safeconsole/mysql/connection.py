@@ -35,6 +35,7 @@ from safeconsole.mysql.guards import (
     rules_of,
     setting_of,
 )
+from safeconsole.mysql.inventory import OpenThread
 from safeconsole.mysql.link import MySqlLink
 from safeconsole.mysql.measuring import Measured, Questions, measure
 from safeconsole.mysql.running import BREAKS, MySqlRunning
@@ -133,8 +134,11 @@ class MySqlConnection:
 
     @property
     def is_closed(self) -> bool:
-        """Whether it was closed or given up."""
         return self._link.broken
+
+    @property
+    def as_thread(self) -> OpenThread:
+        return self._link.as_thread
 
     def put_down(self) -> bool:
         """End the prepared transaction; return whether the connection is now idle with nothing open."""

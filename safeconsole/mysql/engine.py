@@ -9,21 +9,23 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from safeconsole.clock import Clock
-from safeconsole.cluster.engine import Connection, Sensor, in_turn
+from safeconsole.cluster.engine import Connection, ProcessShare, Sensor, in_turn
 from safeconsole.config.kept_grants import KeptGrants, KeptPrivileges
 from safeconsole.config.secrets import Secret, Secrets
 from safeconsole.config.settings import ClusterSettings
 from safeconsole.dialects.privileges import AccountPrivileges, lacking
-from safeconsole.errors import ConfigurationError, CrowdedError, UnreachableError
+from safeconsole.errors import ConfigurationError, CrowdedError, SafeConsoleError, UnreachableError
 from safeconsole.mysql.connection import MySqlConnection
 from safeconsole.mysql.control import Control
 from safeconsole.mysql.dialling import HeldSecret, login_for
 from safeconsole.mysql.discovery import Lead
+from safeconsole.mysql.inventory import Inventory, OpenThread, threads_in
 from safeconsole.mysql.login import Login
 from safeconsole.mysql.measurements import Measurements
 from safeconsole.mysql.node import MeasuredNode, Monitor, open_connection, open_line
-from safeconsole.mysql.pool import StatementPool
-from safeconsole.mysql.watchdog import NodeWatch
+from safeconsole.mysql.pool import StatementPool, most_of_one
+from safeconsole.mysql.sensors import Lookout, Target
+from safeconsole.mysql.watchdog import NodeWatch, Watchdog
 from safeconsole.policy.readings import Reading
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.statement import Statement
@@ -40,6 +42,8 @@ REST_SECONDS = 5.0
 
 LEAST_WAIT_SECONDS = 0.5
 
+ALONE = ProcessShare()
+
 
 class MySqlEngine:
     """One cluster; see `Engine`.
@@ -49,6 +53,7 @@ class MySqlEngine:
         free_memory: sources for the hosts' free memory, by node name, asked when nodes are measured.
         running_memory: such sources, asked while a statement runs.
         bastion: reaches its nodes, where their network is another one.
+        share: this process among those that serve the cluster together.
     """
 
     def __init__(  # noqa: PLR0913 (what one cluster is reached with, each named)
@@ -62,6 +67,7 @@ class MySqlEngine:
         running_memory: Mapping[NodeName, Sensor] | None = None,
         bastion: Bastion | None = None,
         grants: KeptGrants | None = None,
+        share: ProcessShare = ALONE,
     ) -> None:
         self._name = name
         self._settings = settings
@@ -79,7 +85,8 @@ class MySqlEngine:
             is_by_node="aws-iam" in settings.secrets.sources,
         )
         self._watches: dict[tuple[NodeName, str, str], tuple[NodeWatch, int]] = {}
-        self._pool = StatementPool(clock.monotonic)
+        self._pool = StatementPool(clock.monotonic, most_of_one(share.processes))
+        self._inventory = Inventory(share.inventory) if share.inventory else None
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._upkeep: threading.Thread | None = None
@@ -177,21 +184,51 @@ class MySqlEngine:
             if self._closed.wait(max(wait_seconds, LEAST_WAIT_SECONDS)):
                 return
 
-    def _open(self, seen: MeasuredNode, node: NodeName, account: Account, schema: str) -> MySqlConnection:
-        login = login_for(
+    def end_abandoned(self, inventory: str) -> tuple[tuple[str, str], ...]:
+        """Kill what a process that died had open; see `Engine`."""
+        left = threads_in(inventory)
+        if left:
+            self.topology()
+        fates = [(each, self._ended(each)) for each in left]
+        return tuple((f"thread {each.thread} on {each.node}", fate) for each, fate in fates if fate != "already over")
+
+    def _ended(self, left: OpenThread) -> str:
+        known = tuple(self._measurements.seen.items())
+        try:
+            found = next(((node, seen) for node, seen in known if seen.server == left.server), None)
+            if found is None:
+                return "unreachable"
+            node, seen = found
+            login = self._login(seen, left.account)
+            watch = self._enter_watch(seen, node, left.account, login)
+            target = Target(thread=left.thread, host="", server=left.server, cut=lambda: None)
+            watchdog = Watchdog(watch, Lookout(watch.control, seen.variant.dialect, target))
+            try:
+                # A later connection of the same number is somebody else's.
+                return watchdog.still_there() if watchdog.find_host() == left.host else "already over"
+            finally:
+                watchdog.close()
+        except SafeConsoleError:
+            return "unreachable"
+
+    def _login(self, seen: MeasuredNode, account: Account) -> Login:
+        return login_for(
             seen.place,
             self._settings.tls,
             secret=self._secret(account, seen.place.named),
             bastion=self._bastion,
             connect_seconds=self._settings.connect_seconds,
         )
+
+    def _open(self, seen: MeasuredNode, node: NodeName, account: Account, schema: str) -> MySqlConnection:
+        login = self._login(seen, account)
         schema = schema or self._settings.schema
         if account is Account.DIAGNOSE and schema.lower() not in seen.variant.dialect.catalogue.schemas:
             # It may see no table of the application's, so that no server opens its schema for it.
             schema = ""
         watch = self._enter_watch(seen, node, account, login)
         try:
-            return open_connection(
+            opened = open_connection(
                 login,
                 watch,
                 node=node,
@@ -204,6 +241,9 @@ class MySqlEngine:
         except BaseException:
             watch.left()
             raise
+        if self._inventory is not None:
+            self._inventory.add(opened)
+        return opened
 
     def _enter_watch(self, seen: MeasuredNode, node: NodeName, account: Account, login: Login) -> NodeWatch:
         """Return the watchdog for one account on a node; an account sees and kills only its own threads."""
@@ -334,12 +374,14 @@ def open_engine(  # noqa: PLR0913 (what an engine is made of, each named)
     free_memory: Mapping[NodeName, Sensor] | None = None,
     running_memory: Mapping[NodeName, Sensor] | None = None,
     grants: KeptGrants | None = None,
+    share: ProcessShare = ALONE,
 ) -> MySqlEngine:
     """Return the engine of one cluster; it opens no connection before the first request.
 
     Args:
         free_memory, running_memory: as of `MySqlEngine`, in place of the configured ones.
         grants: where what the elevated account says that it may do is kept, None for nowhere.
+        share: as of `MySqlEngine`.
     """
     if settings.free_memory and free_memory is None and running_memory is None:
         from safeconsole.cluster.host_memory import host_sources  # noqa: PLC0415 (few ask for it, and it loads HTTP)
@@ -360,4 +402,5 @@ def open_engine(  # noqa: PLR0913 (what an engine is made of, each named)
         running_memory=running_memory,
         bastion=bastion,
         grants=grants,
+        share=share,
     )

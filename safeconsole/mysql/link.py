@@ -6,6 +6,7 @@ from contextlib import suppress
 
 import msgspec
 
+from safeconsole.mysql.inventory import OpenThread
 from safeconsole.mysql.watchdog import Watchdog
 from safeconsole.mysql.wire import IN_TRANSACTION, DriverError, Wire
 from safeconsole.policy.readings import Identity
@@ -41,6 +42,14 @@ class MySqlLink(msgspec.Struct, kw_only=True):
     @property
     def address(self) -> str:
         return self.identity.address
+
+    @property
+    def as_thread(self) -> OpenThread:
+        """What its server knows the connection by."""
+        target = self.watchdog.target
+        return OpenThread(
+            node=self.node, account=self.account, server=target.server, thread=target.thread, host=target.host
+        )
 
     def give_up(self) -> None:
         """Close the connection abruptly; a pending answer is discarded."""

@@ -16,6 +16,8 @@ from safeconsole.sqltext.vocabulary import Account, NodeName
 MOST_CONNECTIONS = 32
 """Most connections of one account for statements on one node, of all sessions of the process."""
 
+_CONTROL_CONNECTIONS, _LEAST_CONNECTIONS = 2, 2
+
 MOST_PARKED = 2
 """Most connections that are parked for longer than a moment, a node and account."""
 
@@ -28,6 +30,13 @@ IDLE_SECONDS = 60.0
 _LOOK_SECONDS = 0.02
 
 Key = tuple[NodeName, Account]
+
+
+def most_of_one(processes: int) -> int:
+    """Return the most connections of one of several processes, which together, with those that control, have as many
+    as one alone.
+    """
+    return max((MOST_CONNECTIONS + _CONTROL_CONNECTIONS) // processes - _CONTROL_CONNECTIONS, _LEAST_CONNECTIONS)
 
 
 class _PoolEntry(msgspec.Struct, eq=False):
@@ -60,10 +69,11 @@ class StatementPool:
 
     Args:
         now: the cluster's clock.
+        most: most connections of one account on one node.
     """
 
-    def __init__(self, now: Callable[[], float]) -> None:
-        self._now = now
+    def __init__(self, now: Callable[[], float], most: int = MOST_CONNECTIONS) -> None:
+        self._now, self._most_ever = now, most
         self._entries: list[_PoolEntry] = []
         self._lock = threading.Lock()
         self._learnt: dict[Key, tuple[int, float]] = {}
@@ -171,8 +181,8 @@ class StatementPool:
         return True
 
     def _most(self, key: Key) -> int:
-        most, until_seconds = self._learnt.get(key, (MOST_CONNECTIONS, 0.0))
-        return most if self._now() < until_seconds else MOST_CONNECTIONS
+        most, until_seconds = self._learnt.get(key, (self._most_ever, 0.0))
+        return most if self._now() < until_seconds else self._most_ever
 
     def _learn_most(self, key: Key) -> bool:
         """Open no further ones for a moment, the account having none left; False where none of ours will come free."""

@@ -277,6 +277,10 @@ class Watchdog:
         """Run a query over the control connection. Raises UnreachableError."""
         return self._lookout.look(lambda wire: asked(wire, text))
 
+    def find_host(self) -> str:
+        """Return the client address of the watched connection in the process list, or "". Raises UnreachableError."""
+        return self._lookout.find_host()
+
     def still_there(self) -> str:
         """Kill a watched connection that was lost, and return as `stop` what the process list shows."""
         watched = Watched(limits=Limits(), sent_seconds=time.monotonic(), first=Sample(elapsed_seconds=0.0))
