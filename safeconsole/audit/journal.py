@@ -12,7 +12,6 @@ import errno
 import fcntl
 import hashlib
 import os
-import re
 import threading
 from pathlib import Path
 from typing import Any
@@ -45,10 +44,11 @@ from safeconsole.audit.record import (
 )
 from safeconsole.clock import Clock
 from safeconsole.errors import AuditUnavailableError
+from safeconsole.patterns import late
 from safeconsole.sqltext.literal_rules import NO_KEY, LiteralKey
 
 SESSIONS = "sessions"
-SESSION_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
+SESSION_ID = late(r"[0-9A-Za-z-]{1,64}")
 """Pattern of a session's id."""
 
 CHECKPOINT_RECORDS = 64

@@ -6,7 +6,6 @@ One file a change, for the account alone, never shipped, and gone with its last 
 from __future__ import annotations
 
 import os
-import re
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -15,10 +14,11 @@ import msgspec
 
 from safeconsole.audit.files import make_private_directory, open_appending, open_regular, write_whole
 from safeconsole.errors import ConfigurationError
+from safeconsole.patterns import late
 from safeconsole.sqltext.undoing import KeptRows
 
 FOLDER = "undo"
-_SPOT = re.compile(r"([0-9A-Za-z-]{1,64})#(\d{1,9})")
+_SPOT = late(r"([0-9A-Za-z-]{1,64})#(\d{1,9})")
 
 
 class KeptChange(msgspec.Struct, frozen=True, kw_only=True):

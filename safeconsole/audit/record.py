@@ -8,7 +8,6 @@ neither can be rewritten alone; a chain without a host log starts from `GENESIS`
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -16,6 +15,7 @@ from typing import Any, Protocol
 import msgspec
 
 from safeconsole.audit.kept import KeptChange
+from safeconsole.patterns import late
 from safeconsole.sqltext.literal_rules import LiteralKey, LiteralRules
 from safeconsole.sqltext.redaction import may_hold_secret
 from safeconsole.sqltext.statement import Statement
@@ -29,7 +29,7 @@ GENESIS = "0" * 64
 """The previous hash of the first line of a chain that follows nothing."""
 
 _BLANK_END = b'"hash":""}'
-_SEALED_END = re.compile(rb'"hash":"([0-9a-f]{64})"\}')
+_SEALED_END = late(rb'"hash":"([0-9a-f]{64})"\}')
 _SEALED_END_BYTES = len(b'"hash":""}') + 64
 # Whatever a fact's value is, it is recorded: a record that cannot be written would stop the road.
 _ENCODER = msgspec.json.Encoder(order="deterministic", enc_hook=str)

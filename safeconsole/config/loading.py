@@ -15,6 +15,7 @@ import msgspec
 
 from safeconsole.config.settings import ApprovalSettings, ClusterSettings, Settings
 from safeconsole.errors import ConfigurationError
+from safeconsole.patterns import late
 from safeconsole.policy.limits import FLOORS, LIMIT_NAMES, Limits, tighten
 
 # * A cluster that the system names: its keys are the system's. The person may add `OWN_KEYS` that the system
@@ -158,8 +159,8 @@ MOST_THREADS = 256
 
 LARGEST_FILE_BYTES = 4 * 1024 * 1024
 
-_AT = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<path>[^`]*)`)?$", re.DOTALL)
-_UNKNOWN = re.compile(r"unknown field `([^`]*)`")
+_AT = late(r"^(?P<what>.*?)(?: - at `\$(?P<path>[^`]*)`)?$", re.DOTALL)
+_UNKNOWN = late(r"unknown field `([^`]*)`")
 
 
 def load_settings(path: str | None, environ: Mapping[str, str], *, system: Path = SYSTEM_FILE) -> Settings:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from safeconsole.errors import ConfigurationError, PolicyInvalidError
+from safeconsole.patterns import late
 from safeconsole.policy.document import extended, literals_loosened, loosened, policy_from_document, require_structure
 from safeconsole.policy.policy import Policy, capped
 from safeconsole.policy.rules import Rule
@@ -30,7 +30,7 @@ LARGEST_FILE_BYTES = 1024 * 1024
 """A policy of this size would have thousands of rules."""
 
 
-_RULE_PLACE = re.compile(r"rules\[(\d+)\]")
+_RULE_PLACE = late(r"rules\[(\d+)\]")
 
 READ_SUFFIX = ".read.json"
 LONGEST_CHAIN = 4

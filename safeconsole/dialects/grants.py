@@ -14,6 +14,7 @@ import msgspec
 from msgspec.structs import replace
 
 from safeconsole.dialects.catalogue import SYSTEM_SCHEMAS
+from safeconsole.patterns import late
 from safeconsole.sqltext.dialect import EVERY_VERSION, Dialect, Need
 from safeconsole.sqltext.vocabulary import Account, Privilege
 
@@ -247,13 +248,13 @@ _NAME = r"(?:`(?:[^`]|``)*`|\"(?:[^\"]|\"\")*\"|[\w$]+)"
 Source: MySQL 9.7, measured.
 """
 
-_GRANT = re.compile(
+_GRANT = late(
     r"GRANT (?P<what>.+) ON (?:TABLE |(?P<routine>FUNCTION|PROCEDURE) )?"
     rf"(?P<schema>\*|{_NAME})\.(?P<table>\*|{_NAME}) TO .+?"
     r"(?P<option> WITH GRANT OPTION)?",
     re.DOTALL,
 )
-_PART = re.compile(rf"(?P<name>[A-Z_]+(?: [A-Z_]+)*)(?: \((?P<columns>{_NAME}(?:, ?{_NAME})*)\))?(?:, ?|$)")
+_PART = late(rf"(?P<name>[A-Z_]+(?: [A-Z_]+)*)(?: \((?P<columns>{_NAME}(?:, ?{_NAME})*)\))?(?:, ?|$)")
 
 
 def privileges_of(grant: str) -> tuple[Privilege, ...] | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from safeconsole.patterns import late
 from safeconsole.sqltext.statement import Hazard
 from safeconsole.sqltext.vocabulary import CostClass, words
 
@@ -87,7 +88,7 @@ BUFFER = Hazard(
     uninterruptible=True,
 )
 
-_TEXT_MEMBER = re.compile(r'(\s*"[\w -]+": )"(.*)"(,?)')
+_TEXT_MEMBER = late(r'(\s*"[\w -]+": )"(.*)"(,?)')
 """One member of a plan whose value is a text, on a line of its own."""
 
 _REPEATED = ""

@@ -111,10 +111,10 @@ def _literal_runs(text: str, comment: str) -> tuple[str, str]:
     # A comment between two literals changes nothing, so it does not end a run either.
     nothing = rf"(?:{WHITE}++|{comment})*+"
     gap = rf"{nothing},{nothing}"
-    items = rf"{further}(?:{gap}{further})*+"
-    row = rf"\({nothing}{items}{nothing}\)"
+    # Each shape stands here as seldom as possible: compiling them is what a start pays most for.
+    items = rf"(?:{further}{nothing}(?:,{nothing}(?!\))|(?=\))))++"
     # It begins with the comma: a parenthesis right after a name would be a call, and MUST stay visible.
-    return rf"{first}(?:{gap}{further})++", rf",{nothing}{row}(?:{gap}{row})*+"
+    return rf"{first}(?:{gap}{further})++", rf"(?=,)(?:{gap}\({nothing}{items}\))++"
 
 
 @cache

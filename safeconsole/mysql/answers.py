@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -15,6 +14,7 @@ from pymysql.protocol import MysqlPacket, OKPacketWrapper
 from safeconsole.cluster.engine import PACKET_HEADER_BYTES, Column, SplicedRows
 from safeconsole.cluster.values import reader_of
 from safeconsole.mysql.protocol import Decoder, Packets, decode_rows, framed, text
+from safeconsole.patterns import late
 
 # The server's answer to a statement: its head, its rows, its end.
 #
@@ -53,7 +53,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     is_document: bool = False
 
 
-_MATCHED = re.compile(rb"\d+")
+_MATCHED = late(rb"\d+")
 """The first number is that of the rows found, in every language of `lc_messages`. Source: MySQL 9.7, MariaDB 10.11."""
 
 

@@ -14,6 +14,7 @@ from safeconsole.dialects import DIALECTS
 from safeconsole.errors import ConfigurationError
 from safeconsole.mysql.dialling import NodeAddress, split_address
 from safeconsole.mysql.topology import NodeFacts
+from safeconsole.patterns import late
 from safeconsole.policy.readings import Reading
 from safeconsole.sqltext.vocabulary import Role
 
@@ -22,10 +23,8 @@ from safeconsole.sqltext.vocabulary import Role
 # A found address is a lead. It counts only when who answers there is who was named, and when replication, or a group,
 # ties that server to one that is known already.
 
-_AURORA_ENDPOINT = re.compile(
-    r"[^.]+\.(?:cluster-(?:ro-|custom-)?)?(?P<rest>[^.]+\.[^.]+\.rds\.amazonaws\.com(?:\.cn)?)"
-)
-_AURORA_INSTANCE = re.compile(r"[0-9A-Za-z-]+", re.ASCII)
+_AURORA_ENDPOINT = late(r"[^.]+\.(?:cluster-(?:ro-|custom-)?)?(?P<rest>[^.]+\.[^.]+\.rds\.amazonaws\.com(?:\.cn)?)")
+_AURORA_INSTANCE = late(r"[0-9A-Za-z-]+", re.ASCII)
 
 
 class Peer(msgspec.Struct, frozen=True, kw_only=True):

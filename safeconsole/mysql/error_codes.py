@@ -5,7 +5,6 @@ Source: MySQL 9.7 and MariaDB 10.11, measured; the manuals' "Server Error Messag
 
 from __future__ import annotations
 
-import re
 import ssl
 from collections.abc import Mapping
 from enum import StrEnum
@@ -24,6 +23,7 @@ from safeconsole.errors import (
     UnreachableError,
 )
 from safeconsole.mysql.protocol import PacketTooLargeError
+from safeconsole.patterns import late
 
 
 class Meaning(StrEnum):
@@ -105,7 +105,7 @@ _TOO_FEW = (
 
 _CROWDED = frozenset({1203, 1226})
 
-_BY_THE_HOUR = re.compile(r"'(max_[a-z_]+)' resource")
+_BY_THE_HOUR = late(r"'(max_[a-z_]+)' resource")
 """What an account has used up; `max_user_connections` alone is about connections at one time. Source: MySQL 9.7 and
 MariaDB 10.11, error 1226.
 """

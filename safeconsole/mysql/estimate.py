@@ -28,6 +28,7 @@ from safeconsole.mysql.guards import BEGIN, UNDO
 from safeconsole.mysql.link import MySqlLink
 from safeconsole.mysql.protocol import Packets
 from safeconsole.mysql.wire import IN_TRANSACTION, IN_TRANSACTION_READONLY, DriverError, ServerReply, Wire
+from safeconsole.patterns import late
 from safeconsole.policy.limits import Limits
 from safeconsole.sqltext.analysis import rows_until_limit
 from safeconsole.sqltext.behind import Object, behind_all, hidden_object, may_be_planned, view_object
@@ -49,7 +50,7 @@ REMEMBER_SECONDS = 5.0
 
 _DEEPEST = 8
 MOST_NAMES = 200
-_SIMPLE = re.compile(r"[\w$ -]+", re.ASCII)
+_SIMPLE = late(r"[\w$ -]+", re.ASCII)
 _VIEW = "VIEW"
 _DEFINITION = "DEFINITION"
 

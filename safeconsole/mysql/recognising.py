@@ -10,6 +10,7 @@ from safeconsole.dialects.mariadb import MARIADB
 from safeconsole.dialects.mysql import AURORA_MYSQL, MYSQL
 from safeconsole.errors import UnreachableError
 from safeconsole.mysql.wire import Wire
+from safeconsole.patterns import late
 from safeconsole.sqltext.dialect import Dialect
 
 OLDEST_MYSQL, OLDEST_MARIADB = 80000, 100500
@@ -57,8 +58,8 @@ Source: Release Notes for Aurora MySQL, "Database engine updates for Amazon Auro
 
 OF_ITSELF = "@@version, @@version_comment"
 
-_A_VERSION = re.compile(r"\d+\.\d+")
-_AURORA_3 = re.compile(r"8\.0\.mysql_aurora\.3\.(\d{2})\b", re.ASCII)
+_A_VERSION = late(r"\d+\.\d+")
+_AURORA_3 = late(r"8\.0\.mysql_aurora\.3\.(\d{2})\b", re.ASCII)
 
 
 class Variant(msgspec.Struct, frozen=True, kw_only=True):

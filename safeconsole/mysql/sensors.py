@@ -18,6 +18,7 @@ from safeconsole.mysql.control import ANSWER_SECONDS, Control
 from safeconsole.mysql.error_codes import code_of, is_lost
 from safeconsole.mysql.measuring import numbers_of
 from safeconsole.mysql.wire import DriverError, Wire
+from safeconsole.patterns import late
 from safeconsole.policy.watchdog import MISSING_READINGS, Sample, SensorName, unseen
 from safeconsole.sqltext.dialect import Dialect, Probe
 
@@ -106,7 +107,7 @@ class Sensors(msgspec.Struct):
 
 _NO_SUCH_THREAD = 1094
 # Source: MySQL 9.7 and MariaDB 10.11, sql/mdl.cc: "Waiting for table metadata lock", "Waiting for global read lock".
-_WAITS_FOR_A_LOCK = re.compile(r"Waiting for (?:the )?(.+ lock|table flush)", re.IGNORECASE)
+_WAITS_FOR_A_LOCK = late(r"Waiting for (?:the )?(.+ lock|table flush)", re.IGNORECASE)
 _IDLE, _KILLED = "Sleep", "Killed"
 
 

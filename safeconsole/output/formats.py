@@ -23,6 +23,7 @@ from safeconsole.cluster.engine import Column, Row
 from safeconsole.cluster.values import reader_of
 from safeconsole.errors import ConfigurationError
 from safeconsole.output.text import FORMATS, PLAIN, StreamStyle, safe, safe_lines, text_of, unique_names
+from safeconsole.patterns import late
 
 if TYPE_CHECKING:
     from safeconsole.output.row_statements import RowTarget
@@ -34,7 +35,7 @@ _TSV_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r
 
 # What csv writes as the server would; everything else passes `text_of` first.
 _CSV_TYPES = frozenset({str, int, float, type(None), dt.date, dt.time})
-_CSV_SPECIAL = re.compile(r'[",\r\n]')
+_CSV_SPECIAL = late(r'[",\r\n]')
 
 
 class RowWriter(Protocol):
@@ -330,10 +331,10 @@ def _column_of(column: Column | str, at: int, rows: Sequence[Row]) -> Column:
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 _PLAIN_TYPES = frozenset({str, int, float, bool, Decimal, type(None)})
 _RAW = msgspec.json.Decoder(msgspec.Raw)
-_NUMBER_TEXT = re.compile(r"(-?)0*((?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)")
-_SURROGATE = re.compile("[\ud800-\udfff]")
+_NUMBER_TEXT = late(r"(-?)0*((?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)")
+_SURROGATE = late("[\ud800-\udfff]")
 # JSON itself escapes the ASCII controls; these reach a terminal raw.
-_TERMINAL_CONTROL = re.compile("[\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+_TERMINAL_CONTROL = late("[\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 
 
 class JsonLayout(msgspec.Struct, frozen=True, kw_only=True):

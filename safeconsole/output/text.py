@@ -18,6 +18,8 @@ from typing import TextIO
 
 import msgspec
 
+from safeconsole.patterns import late
+
 NULL = "NULL"
 SHOWN_BYTES = 32
 """Bytes of a binary value shown to a person; of longer ones only the size."""
@@ -140,7 +142,7 @@ def size_text(size: int) -> str:
     return f"{value:.0f} {unit}" if unit == "B" or abs(value) >= 100 else f"{value:.1f} {unit}"
 
 
-_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
+_SIZE = late(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
 
 
 def size_of(text: str) -> int:

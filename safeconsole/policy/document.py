@@ -11,6 +11,7 @@ import msgspec
 from msgspec.structs import fields, replace
 
 from safeconsole.errors import PolicyInvalidError
+from safeconsole.patterns import late
 from safeconsole.policy.limits import FLOORS, LIMIT_NAMES, Limits
 from safeconsole.policy.policy import (
     LONGEST_IDLE_SECONDS,
@@ -393,4 +394,4 @@ def _refuse(problems: list[str]) -> NoReturn:
     raise PolicyInvalidError(problems[0], evidence=tuple(problems[1:]))
 
 
-_ID = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
+_ID = late(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")

@@ -14,6 +14,7 @@ from functools import cache
 import msgspec
 from cel_expr_python import cel
 
+from safeconsole.patterns import late
 from safeconsole.policy.facts import FACTS, Fact, FactType
 from safeconsole.policy.readings import COUNTED_TABLES
 from safeconsole.policy.watchdog import SensorName
@@ -129,12 +130,12 @@ _TYPES = {
     FactType.DOUBLE: cel.Type.DOUBLE,
     FactType.STRINGS: cel.Type.List(cel.Type.STRING),
 }
-_NAME = re.compile(r"\b[a-z]+\.[a-z_]+\b")
-_QUOTED = re.compile(r"'([^'\\]*)'|\"([^\"\\]*)\"")
-_PLACE = re.compile(r"\{([^{}]*)\}")
-_PARTIAL = re.compile(r"\.(?:startsWith|endsWith|contains|matches)\s*\(|\+")
-_TABLES_COMPARED = re.compile(r"\bnode\.tables\s*[<>=!]=?\s*(\d+)|(\d+)\s*[<>=!]=?\s*node\.tables\b")
-_UNDECLARED = re.compile(r"undeclared reference to '([^']+)'")
+_NAME = late(r"\b[a-z]+\.[a-z_]+\b")
+_QUOTED = late(r"'([^'\\]*)'|\"([^\"\\]*)\"")
+_PLACE = late(r"\{([^{}]*)\}")
+_PARTIAL = late(r"\.(?:startsWith|endsWith|contains|matches)\s*\(|\+")
+_TABLES_COMPARED = late(r"\bnode\.tables\s*[<>=!]=?\s*(\d+)|(\d+)\s*[<>=!]=?\s*node\.tables\b")
+_UNDECLARED = late(r"undeclared reference to '([^']+)'")
 
 
 @cache

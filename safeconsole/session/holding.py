@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from safeconsole.errors import LOCK_WAIT, Action, Remedy, SafeConsoleError
+from safeconsole.patterns import late
 from safeconsole.policy.decision import Assessment
 from safeconsole.session.gate import Gate
 from safeconsole.session.locks import TABLE, LockSession, Place, held_up_by, row_waits, who_blocks, who_has_open
@@ -22,7 +23,7 @@ from safeconsole.sqltext.statement import Statement
 from safeconsole.sqltext.vocabulary import Effect
 
 MOST_NAMED = 4
-_SIMPLE = re.compile(r"[\w$ -]+", re.ASCII)
+_SIMPLE = late(r"[\w$ -]+", re.ASCII)
 _SEES_ITSELF = ("performance_schema", "metadata_locks")
 """A server that shows metadata locks shows the one that the question takes."""
 

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator
 
+from safeconsole.patterns import late
 from safeconsole.sqltext.dialect import Kind, KindShape
 from safeconsole.sqltext.effects import kind_of, read_shape
 from safeconsole.sqltext.findings import ACTIONS, Findings
@@ -63,13 +64,13 @@ _NUMBER, _TEXT = "\u2460", "\u2461"
 """What stands for a literal; a text that has a shape is ASCII, so it cannot hold them itself."""
 
 # A literal counts only where a value stands, and beside nothing that it could grow together with.
-_LITERAL = re.compile(
+_LITERAL = late(
     r"([=<>(,]\s*|\b(?:LIMIT|OFFSET|BETWEEN|AND|LIKE)\s+)"
     r"(?:(\d{1,18})(?![\w.`'\"$@])|'[^'\\\x00-\x1f]{0,255}'(?!['\"`\w]))",
     re.IGNORECASE | re.ASCII,
 )
 # A name in backquotes holds nothing that could have been taken for a literal.
-_PLAIN = re.compile(rf"(?:[A-Za-z0-9_ \t\n\r,.()=<>*+!{_NUMBER}{_TEXT}]|`[A-Za-z0-9_]+`(?!`))+")
+_PLAIN = late(rf"(?:[A-Za-z0-9_ \t\n\r,.()=<>*+!{_NUMBER}{_TEXT}]|`[A-Za-z0-9_]+`(?!`))+")
 
 
 def shape_of(text: str) -> str:
@@ -100,14 +101,14 @@ def is_shared(statement: Statement, rules: LexicalRules) -> bool:
 
 
 # Words that can make of a comparison of values something that decides what is read.
-_LOOSE = re.compile(
+_LOOSE = late(
     r"\b(?:OR|XOR|NOT|CASE|WHEN|TRUE|FALSE|NULL|IS|UNION|EXCEPT|INTERSECT|HAVING|LIKE|BETWEEN|IN|WITH)\b", re.IGNORECASE
 )
 _MARK = f"[{_NUMBER}{_TEXT}]"
-_BOUND = re.compile(
+_BOUND = late(
     rf"\b[A-Za-z_][A-Za-z0-9_]*`?\s*=\s*{_MARK}|\b(?:LIMIT|OFFSET)\s+{_NUMBER}(?:\s*,\s*{_NUMBER})?", re.IGNORECASE
 )
-_SELECT = re.compile(r"\bSELECT\b", re.IGNORECASE)
+_SELECT = late(r"\bSELECT\b", re.IGNORECASE)
 
 
 def is_bound_by_key(statement: Statement) -> bool:
@@ -316,7 +317,7 @@ _READS_ON = words(
     " SQL_CALC_FOUND_ROWS SQL_BUFFER_RESULT SQL_BIG_RESULT SQL_SMALL_RESULT INTO FOR EXAMINED FETCH"
 )
 """Words after which more rows may be read than LIMIT lets out."""
-_LIMITED = re.compile(r"\s+(\d{1,18})(?:\s*,\s*(\d{1,18})|\s+OFFSET\s+(\d{1,18}))?\s*;?\s*", re.ASCII | re.IGNORECASE)
+_LIMITED = late(r"\s+(\d{1,18})(?:\s*,\s*(\d{1,18})|\s+OFFSET\s+(\d{1,18}))?\s*;?\s*", re.ASCII | re.IGNORECASE)
 
 
 def rows_until_limit(statement: Statement, rules: LexicalRules) -> int | None:

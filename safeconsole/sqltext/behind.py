@@ -5,11 +5,11 @@ A view's definition is analysed like any text; its effects, functions and hazard
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 import msgspec
 
+from safeconsole.patterns import late
 from safeconsole.sqltext.analysis import analyse
 from safeconsole.sqltext.dialect import Dialect
 from safeconsole.sqltext.lexer import LexicalRules
@@ -20,7 +20,7 @@ _SERVERS_OWN = frozenset({"mysql", "sys"})
 _SERVERS_ACCOUNTS = frozenset({"mysql.sys@localhost", "mariadb.sys@localhost", "mysql.infoschema@localhost"})
 """Definers of the views that come with a server; nobody can log in as them."""
 
-_ROLLED_UP = re.compile(r"\brollup_(?:group_item|sum_switcher)\(")
+_ROLLED_UP = late(r"\brollup_(?:group_item|sum_switcher)\(")
 """How MySQL writes columns of GROUP BY … WITH ROLLUP into a view; a stored function has its schema before it."""
 
 _NEVER_PLANNED = frozenset({CostClass.CALLS_UNKNOWN_CODE, CostClass.HOLDS_LOCKS, CostClass.READS_FILES})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from safeconsole.patterns import late
 from safeconsole.sqltext.dialect import AllowedSettings
 from safeconsole.sqltext.findings import Findings
 from safeconsole.sqltext.lexer import LexicalRules, Token, TokenKind
@@ -35,7 +36,7 @@ LOCKING = frozenset({"get_lock", "release_lock", "release_all_locks"})
 _RELEASES_ALL = "release_all_locks"
 _LITERALS = frozenset({TokenKind.STRING, TokenKind.LIST})
 # x'…' holds digits for letters, a backslash stands for any character, and two quotes or two literals for one.
-_PLAIN = re.compile(r"""(?P<quote>['"])(?P<name>[^'"\\]*)(?P=quote)\s*(?P<more>,?)""")
+_PLAIN = late(r"""(?P<quote>['"])(?P<name>[^'"\\]*)(?P=quote)\s*(?P<more>,?)""")
 
 
 def may_be_owned(call: Call, tokens: tuple[Token, ...]) -> bool:
@@ -109,9 +110,9 @@ _FILES = frozenset({"OUTFILE", "DUMPFILE"})
 _CHANGING = frozenset({"INSERT", "UPDATE", "DELETE", "REPLACE", "MERGE"})
 _PRAGMA_FUNCTION = "pragma_"
 # What stands inside a hint is looked at as well.
-_HINT_NAME = re.compile(r"([A-Za-z_][A-Za-z0-9_$]*)\s*\((?=\s*([^\s(),=]*))")
-_HINTED_TIME = re.compile(r"\s*\(\s*([0-9]+)\s*\)", re.ASCII)
-_HINTED_VALUE = re.compile(r"\s*\(\s*`?\w+`?\s*=\s*([A-Za-z0-9_]+)\s*\)", re.ASCII)
+_HINT_NAME = late(r"([A-Za-z_][A-Za-z0-9_$]*)\s*\((?=\s*([^\s(),=]*))")
+_HINTED_TIME = late(r"\s*\(\s*([0-9]+)\s*\)", re.ASCII)
+_HINTED_VALUE = late(r"\s*\(\s*`?\w+`?\s*=\s*([A-Za-z0-9_]+)\s*\)", re.ASCII)
 _LIFTING = "limit-lifting-hint"
 
 

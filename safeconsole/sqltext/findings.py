@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
 import msgspec
 from msgspec.structs import replace
 
+from safeconsole.patterns import late
 from safeconsole.sqltext.lexer import LexicalRules, Token
 from safeconsole.sqltext.statement import Ask, Hazard, TableName
 from safeconsole.sqltext.vocabulary import SMALLEST, CostClass, Effect
@@ -156,8 +155,8 @@ ACTIONS: dict[str, Hazard] = {
 """The hazards of actions, by id."""
 
 
-_WHOLE = re.compile(r"[0-9]{1,10}")
-_SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,3})?")
+_WHOLE = late(r"[0-9]{1,10}")
+_SECONDS = late(r"[0-9]{1,9}(?:\.[0-9]{1,3})?")
 
 
 class Findings(msgspec.Struct, kw_only=True):

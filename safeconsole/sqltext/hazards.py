@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Iterator
 from enum import StrEnum
 
 import msgspec
 
+from safeconsole.patterns import late
 from safeconsole.sqltext.dialect import DangerousObject
 from safeconsole.sqltext.lexer import LexicalRules, Token, TokenKind
 from safeconsole.sqltext.statement import Hazard, TableName
@@ -43,9 +43,9 @@ _JOINS = frozenset({"JOIN", "STRAIGHT_JOIN"})
 # With these a query may run once for each row of something that is no query.
 _REPEATING = frozenset({"SHOW", "RECURSIVE", "UPDATE", "DELETE"})
 # Three letters in front of the first wildcard, so that a pattern names a family of tables.
-_PREFIX = re.compile(r"""['"][^%_'"\\]{3}""")
+_PREFIX = late(r"""['"][^%_'"\\]{3}""")
 # Means its own characters under every sql_mode.
-_PLAIN = re.compile(r"""(?P<quote>['"])(?P<value>[^'"\\]+)(?P=quote)""")
+_PLAIN = late(r"""(?P<quote>['"])(?P<value>[^'"\\]+)(?P=quote)""")
 _EQUALITY = 3
 # Each mention is looked for in its WHERE; the bound keeps that linear.
 _MOST_MENTIONS = 20

@@ -10,15 +10,16 @@ from typing import NamedTuple
 
 import msgspec
 
+from safeconsole.patterns import late
 from safeconsole.sqltext.dialect import Dialect, Scanned
 
-INVISIBLE = re.compile(
+INVISIBLE = late(
     "[\u0080-\u00a0\u00ad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200f\u2028-\u202f"
     "\u205f-\u206f\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff]"
 )
 """Spaces, controls and zero-width characters outside ASCII: a person cannot see what the server reads."""
 
-SURROGATE = re.compile("[\ud800-\udfff]")
+SURROGATE = late("[\ud800-\udfff]")
 """Half characters: they cannot be sent."""
 
 
@@ -94,7 +95,7 @@ _LAST_IN_NAMES = "\uffff"
 _BORDERS = frozenset({TokenKind.OPENING, TokenKind.CLOSING})
 _SILENT = frozenset({TokenKind.SPACE, TokenKind.COMMENT})
 _BEFORE_HINT = frozenset({"SELECT", "INSERT", "REPLACE", "UPDATE", "DELETE"})
-_VERSION = re.compile(r"/\*(M?)!(M?)([0-9]*)")
+_VERSION = late(r"/\*(M?)!(M?)([0-9]*)")
 
 
 def scan(

@@ -14,6 +14,7 @@ from enum import IntEnum
 
 import msgspec
 
+from safeconsole.patterns import late
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.statement import Statement, TableName
 from safeconsole.sqltext.vocabulary import Effect
@@ -21,7 +22,7 @@ from safeconsole.sqltext.vocabulary import Effect
 HASH_DIGITS = 16
 """Length of a value's keyed hash, 64 bits: among a million values the chance of a collision is 1 in 37 million."""
 
-_PART = re.compile(r"[^.\s`'\"]+")
+_PART = late(r"[^.\s`'\"]+")
 
 
 class Treatment(IntEnum):

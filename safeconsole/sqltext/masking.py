@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
+from safeconsole.patterns import late
 from safeconsole.sqltext.lexer import LexicalRules, Token, TokenKind, tokens
 from safeconsole.sqltext.statement import NEVER_SEES, Behind, Statement, TableName, names_run
 from safeconsole.sqltext.structure import RESERVED_EVERYWHERE, name_of
@@ -22,7 +23,7 @@ MASK = "[masked]"
 
 NAME_THEM = "name the columns you need, without the masked ones"
 
-_PATTERN = re.compile(r"[^.\s`'\"]+\.[^.\s`'\"]+\.[^.\s`'\"]+")
+_PATTERN = late(r"[^.\s`'\"]+\.[^.\s`'\"]+\.[^.\s`'\"]+")
 _SERVERS_OWN = NEVER_SEES | {"sys"}
 _SKIPPED = frozenset(
     {TokenKind.SPACE, TokenKind.COMMENT, TokenKind.OPENING, TokenKind.CLOSING, TokenKind.DELIMITER, TokenKind.HINT}
@@ -57,14 +58,14 @@ _HOLDS_VALUES: Mapping[str, frozenset[str]] = {
 """Tables of the servers that show what rows hold: histograms, words of full-text indexes, keys that are locked."""
 
 _HOLDS_STATEMENTS: Mapping[str, re.Pattern[str]] = {
-    "information_schema": re.compile(r"processlist|innodb_trx|query_cache_info|profiling"),
-    "performance_schema": re.compile(
+    "information_schema": late(r"processlist|innodb_trx|query_cache_info|profiling"),
+    "performance_schema": late(
         r"processlist|threads|events_statements_.*|prepared_statements_instances|user_variables_by_thread|error_log"
     ),
-    "mysql": re.compile(r"general_log|slow_log"),
-    "sys": re.compile(r"(?:x\$)?(?:processlist|session|innodb_lock_waits|schema_table_lock_waits|statement.*)"),
+    "mysql": late(r"general_log|slow_log"),
+    "sys": late(r"(?:x\$)?(?:processlist|session|innodb_lock_waits|schema_table_lock_waits|statement.*)"),
 }
-_SHOWS_STATEMENTS = re.compile(
+_SHOWS_STATEMENTS = late(
     r"show (?:full )?(?:processlist|engine .*|binlog events|relaylog events|profiles?|events|errors|warnings)"
 )
 """What shows statements of others, and values with them."""

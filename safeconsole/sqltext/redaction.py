@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
+from safeconsole.patterns import late
 from safeconsole.sqltext.attribution import Attribution
 from safeconsole.sqltext.lexer import Token, TokenKind, scan_whole, value_of
 from safeconsole.sqltext.literal_rules import Handling, Treatment
@@ -26,7 +27,7 @@ LEFT_OUT = "<left out: it cannot be read, and may hold a password>"
 LARGE_CHARACTERS = 256 * 1024
 """Above this size, runs of literals are read and replaced together."""
 
-_SECRET_WORD = re.compile(
+_SECRET_WORD = late(
     r"PASSW|PASSPHRASE|IDENTIFIED|SECRET|CREDENTIAL|AUTHENTICATION_STRING|CHALLENGE_RESPONSE|GLOBAL_PRIV"
     r"|SLAVE_MASTER_INFO|SST_AUTH|(?:API|ACCESS|PRIVATE|ENCRYPTION|MASTER|SIGNING)_?KEY|(?:AUTH|ACCESS|REFRESH|SESSION|BEARER)_?TOKEN"
     r"|(?<![A-Z])(?:PWD|PASS|PINS?|CVV2?|CVC2?|T?OTP|SSN|TOKEN|CONNECTION|(?:AES|DES)_(?:EN|DE)CRYPT|(?:EN|DE)CRYPT|ENCODE|DECODE)(?![A-Z])"
@@ -42,7 +43,7 @@ _STEMS = (
 )  # fmt: skip
 """Substrings, one of which is in every secret word: a cheap first test of large texts."""
 
-_ADDRESS = re.compile(r"://[^/\s:@]*:[^/\s@]+@")
+_ADDRESS = late(r"://[^/\s:@]*:[^/\s@]+@")
 """An address with a password in it."""
 
 _HASHES = frozenset(
@@ -54,8 +55,8 @@ _HASHES = frozenset(
 )
 """Functions that hash or encrypt: their arguments are secrets."""
 
-_HASHING = re.compile(rf"(?<![\w$])(?:{'|'.join(sorted(_HASHES, key=len, reverse=True))})[`\s]*\(", re.IGNORECASE)
-_ASSIGNING = re.compile(r"@(?:[\w.$]+|`[^`]*`|'[^']*'|\"[^\"]*\")\s*:?=")
+_HASHING = late(rf"(?<![\w$])(?:{'|'.join(sorted(_HASHES, key=len, reverse=True))})[`\s]*\(", re.IGNORECASE)
+_ASSIGNING = late(r"@(?:[\w.$]+|`[^`]*`|'[^']*'|\"[^\"]*\")\s*:?=")
 """An assignment to a user variable, of which an account statement may be put together."""
 
 _QUIET_BEGINNINGS = frozenset(
@@ -77,8 +78,8 @@ _IN_FRONT = frozenset({"BY", "USING", "AS"})
 _BETWEEN = frozenset({"PASSWORD", "OLD_PASSWORD", "RANDOM", "(", "="})
 """What may stand between one of these and the secret."""
 
-_GIVES = re.compile(r"(?<![A-Z_])(?:BY|USING|AS)(?![A-Z_])|OPTIONS|PAS\w*W|=", re.IGNORECASE)
-_COUNTED = re.compile(
+_GIVES = late(r"(?<![A-Z_])(?:BY|USING|AS)(?![A-Z_])|OPTIONS|PAS\w*W|=", re.IGNORECASE)
+_COUNTED = late(
     r"MAX_\w+|INTERVAL|HISTORY|ADD|MODIFY|DROP|FAILED_LOGIN_ATTEMPTS|PASSWORD_LOCK_TIME|PORT|:", re.IGNORECASE
 )
 """A number after one of these is a count."""
@@ -86,14 +87,14 @@ _COUNTED = re.compile(
 _SPELT_WORDS = 6
 _NOWHERE = sys.maxsize
 _SHORT_WORD, _LONG_WORD = 3, 6
-_WORD = re.compile(r"[A-Za-z_]+")
+_WORD = late(r"[A-Za-z_]+")
 
-_INTRODUCES = re.compile(r"['\"=:]")
-_OPEN_OPTION = re.compile(r".*_(?:HOST|USER|LOG_FILE|BIND|PORT|LOG_POS|ID)", re.IGNORECASE)
+_INTRODUCES = late(r"['\"=:]")
+_OPEN_OPTION = late(r".*_(?:HOST|USER|LOG_FILE|BIND|PORT|LOG_POS|ID)", re.IGNORECASE)
 """Options of replication whose value is no secret, and worth recording."""
 
-_SECRET_KINDS = re.compile(r"user|password|grant|replication|master|slave|replica|server|clone|unknown")
-_COMMENT_MARK = re.compile(r"--|#|/\*")
+_SECRET_KINDS = late(r"user|password|grant|replication|master|slave|replica|server|clone|unknown")
+_COMMENT_MARK = late(r"--|#|/\*")
 _NAMES_AN_ACCOUNT = frozenset({"USER", "ROLE", "EXISTS", "FOR", "TO", "FROM"})
 _ACCOUNT_STATEMENTS = frozenset({"CREATE", "ALTER", "DROP", "GRANT", "REVOKE", "RENAME", "SET", "SHOW", "CHANGE"})
 _SILENT = frozenset({TokenKind.SPACE, TokenKind.COMMENT})
@@ -102,8 +103,8 @@ _MEANINGLESS = frozenset({*_SILENT, TokenKind.OPENING, TokenKind.CLOSING, TokenK
 _COMPARES = frozenset({"LIKE", "GLOB", "REGEXP", "MATCH", "IS", "NOT", "BETWEEN"})
 """Source: MySQL 9.7 reference manual, "String Literals"."""
 
-_QUOTED = re.compile(r"(['\"`]).*(['\"`])", re.DOTALL)
-_OF_DATA = re.compile(
+_QUOTED = late(r"(['\"`]).*(['\"`])", re.DOTALL)
+_OF_DATA = late(
     r"(Duplicate entry |(?:[Ii]ncorrect|[Ii]nvalid|[Ww]rong) [^'\"]*value:? |syntax error: |Malformed [^'\"]*: )"
     r"'.*?'( for key | for (?:column|function) |$| at | in )",
     re.DOTALL,
@@ -116,10 +117,10 @@ SHORTEST_QUOTED = 3
 SHORTEST_FRAGMENT = 8
 """Characters of a part of a value that is looked for in a message: a shorter one is part of ordinary words."""
 
-_IN_TEXT = re.compile(r"[^\s'\"`,()=]{3,}")
+_IN_TEXT = late(r"[^\s'\"`,()=]{3,}")
 _QUOTES = frozenset("'\"`")
-_ENDS_QUOTED = re.compile(r"['\"`]|\.\.\.|$")
-_PLAIN_NUMBER = re.compile(r"[0-9.]+(?:[eE][+-]?[0-9]+)?")
+_ENDS_QUOTED = late(r"['\"`]|\.\.\.|$")
+_PLAIN_NUMBER = late(r"[0-9.]+(?:[eE][+-]?[0-9]+)?")
 
 
 def redacted(sql: str, kind: str, handling: Handling) -> str:

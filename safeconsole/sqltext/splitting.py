@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from safeconsole.patterns import late
 from safeconsole.sqltext.lexer import LexicalRules, Token, TokenKind, has_halves, scan, takes_hint
 
 _BODIES = frozenset({"PROCEDURE", "FUNCTION", "TRIGGER", "EVENT", "PACKAGE", "LIBRARY"})
@@ -19,14 +20,14 @@ _BLOCKS = frozenset({"BEGIN", "IF", "CASE", "LOOP", "REPEAT", "WHILE", "FOR"})
 _BEFORE_STATEMENT = frozenset({"THEN", "ELSE", "BEGIN", "DO", "LOOP", "REPEAT", "AS", "IS"})
 _HOLDS_BLOCK = frozenset({"CREATE", "ALTER", "BODY"})
 _TOP_BLOCKS = frozenset({"IF", "LOOP", "REPEAT", "WHILE", "FOR", "CASE"})
-_DELIMITER_LINE = re.compile(r"[ \t]*([^\s\\]+)[^\n]*(?:\n|\Z)")
+_DELIMITER_LINE = late(r"[ \t]*([^\s\\]+)[^\n]*(?:\n|\Z)")
 # In the middle of a statement the word may be a name: only a line that can be nothing else is the client command.
-_DELIMITER_ALONE = re.compile(r"[ \t]+[^\w\s\\]+[ \t\r]*(?:\n|\Z)")
-_INCLUSION = re.compile(r"(?:source(?=[ \t])|\\\.)[ \t]*([^\n]*)(?:\n|\Z)", re.IGNORECASE)
-_INCLUSION_LINE = re.compile(r"(?:source[ \t]|\\\.)", re.IGNORECASE)
+_DELIMITER_ALONE = late(r"[ \t]+[^\w\s\\]+[ \t\r]*(?:\n|\Z)")
+_INCLUSION = late(r"(?:source(?=[ \t])|\\\.)[ \t]*([^\n]*)(?:\n|\Z)", re.IGNORECASE)
+_INCLUSION_LINE = late(r"(?:source[ \t]|\\\.)", re.IGNORECASE)
 # Nothing in it can be read together with what stands before or behind it.
-_STRETCH = re.compile(r"[A-Za-z \t\r\n](?:[A-Za-z0-9_ \t\r\n,.()=<>*+!]++|'[^'\\]*+'(?!'))*+;", re.ASCII)
-_NO_COMMAND = re.compile(r"[ \t-\r]*+[A-CE-Za-ce-z(]", re.ASCII)
+_STRETCH = late(r"[A-Za-z \t\r\n](?:[A-Za-z0-9_ \t\r\n,.()=<>*+!]++|'[^'\\]*+'(?!'))*+;", re.ASCII)
+_NO_COMMAND = late(r"[ \t-\r]*+[A-CE-Za-ce-z(]", re.ASCII)
 _SILENT = frozenset({TokenKind.SPACE, TokenKind.COMMENT})
 _PERHAPS_SILENT = _SILENT | {TokenKind.HINT}
 _DEFAULT = ";"

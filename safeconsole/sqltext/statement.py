@@ -7,6 +7,7 @@ import re
 import msgspec
 from msgspec.structs import replace
 
+from safeconsole.patterns import late
 from safeconsole.sqltext.vocabulary import CostClass, Effect
 
 
@@ -135,8 +136,8 @@ NEVER_SEES = frozenset({"information_schema", "performance_schema"})
 """Schemas with the server's own objects only: their hazards are in the catalogue."""
 
 _DESCRIBES = frozenset({"describe", "desc", "explain"})
-_QUERY_IN_SHOW = re.compile(r"\(\s*(?:select|with|values|table)\b", re.IGNORECASE)
-_QUERY = re.compile(r"\b(?:select|with|values|table|insert|update|delete|replace)\b", re.IGNORECASE)
+_QUERY_IN_SHOW = late(r"\(\s*(?:select|with|values|table)\b", re.IGNORECASE)
+_QUERY = late(r"\b(?:select|with|values|table|insert|update|delete|replace)\b", re.IGNORECASE)
 
 
 def names_run(statement: Statement) -> tuple[TableName, ...]:
