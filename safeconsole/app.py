@@ -115,34 +115,7 @@ class Program:
     @contextmanager
     def open(self, door: Door) -> Iterator[OpenSession]:
         """Open a session for the person of the door; it is closed and its journal durable when the context ends."""
-        from safeconsole.audit.journal import open_journal
-        from safeconsole.audit.keys import literal_key_for
-        from safeconsole.policy.policy import capped, session_limits
-        from safeconsole.session.context import People, SessionContext, opening_record
-        from safeconsole.session.session import Session
-
         cluster = self.settings().cluster(door.cluster).for_person(door.person.name)
-        policy = capped(self.policies.load(cluster.policy), self.settings().limits)
-        context = SessionContext(
-            cluster=door.cluster,
-            environment=cluster.environment,
-            face=door.face,
-            person=door.person,
-            to=door.to,
-            schema=door.schema or cluster.schema,
-            limits=door.limits,
-            justification=door.justification,
-            governed=door.cluster in governed_clusters(),
-            demo=demo_mark_of(cluster.demo),
-            diagnoses=bool(cluster.accounts.diagnose),
-        )
-        # What is configured or asked for wrongly opens no session, so that every journal has an end.
-        session_limits(policy, context.limits)
-        second, notifier = self._second_person(policy.elevation, door), self._notices(door.person)
-        people = People(confirmer=door.confirmer, second=second, notifier=notifier, waits=door.waits)
-        reread = self.policies.rereading(cluster.policy, policy, self.settings().limits)
-        directory, audit = self.audit_directory(door.person), self.settings().audit
-        key, literal_key = audit.signing_key, literal_key_for(policy, audit.literal_key)
         reason = "interrupted"
         # Left from the last to the first, each of them whatever becomes of the others.
         with ExitStack() as leaving:
@@ -151,8 +124,35 @@ class Program:
             # Who comes first opens the cluster for all sessions of the process, who leaves last closes it.
             use = self._clusters.used(door.cluster, cluster, lambda: self._engine(door.cluster, cluster))
             engine = leaving.enter_context(use)
-            # Every session asks for this first; the network is waited for while policy and journal are opened.
+            # Every session asks for this first; the network is waited for while all the rest is imported and opened.
             engine.measure_ahead()
+            from safeconsole.audit.journal import open_journal
+            from safeconsole.audit.keys import literal_key_for
+            from safeconsole.policy.policy import capped, session_limits
+            from safeconsole.session.context import People, SessionContext, opening_record
+            from safeconsole.session.session import Session
+
+            policy = capped(self.policies.load(cluster.policy), self.settings().limits)
+            context = SessionContext(
+                cluster=door.cluster,
+                environment=cluster.environment,
+                face=door.face,
+                person=door.person,
+                to=door.to,
+                schema=door.schema or cluster.schema,
+                limits=door.limits,
+                justification=door.justification,
+                governed=door.cluster in governed_clusters(),
+                demo=demo_mark_of(cluster.demo),
+                diagnoses=bool(cluster.accounts.diagnose),
+            )
+            # What is configured or asked for wrongly opens no session, so that every journal has an end.
+            session_limits(policy, context.limits)
+            second, notifier = self._second_person(policy.elevation, door), self._notices(door.person)
+            people = People(confirmer=door.confirmer, second=second, notifier=notifier, waits=door.waits)
+            reread = self.policies.rereading(cluster.policy, policy, self.settings().limits)
+            directory, audit = self.audit_directory(door.person), self.settings().audit
+            key, literal_key = audit.signing_key, literal_key_for(policy, audit.literal_key)
             # A session that is begun has an end on record.
             with interrupts.held():
                 journal = open_journal(directory, clock=self.clock, signing_key=key, literal_key=literal_key)

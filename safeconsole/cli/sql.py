@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from safeconsole.console.state import Opened
     from safeconsole.output.confirming import NoTerminal, TerminalConfirmer
     from safeconsole.output.recording import TerminalRecorder
-    from safeconsole.session.context import Confirmer, Status
+    from safeconsole.session.context import Confirmer, Justification, Status
 
 # What is typed meanwhile waits in the terminal and is read by the real prompt, which is drawn over this one.
 BRACKETED_PASTE = "\x1b[?2004h"
@@ -107,12 +107,7 @@ def sql(
     scripts = (named,) if named is not None else _scripts(texts, file)
     if scripts is None:
         draw_first_prompt(app, cluster, str(given["schema"]))
-    from safeconsole.session.context import Justification
-
-    reason, ticket = str(given["reason"]), str(given["ticket"])
-    justification = Justification(reason=reason, ticket=ticket, despite=despite) if reason.strip() else None
-    if justification is None and (ticket or despite):
-        raise click.UsageError(f"--{'ticket' if ticket else 'despite'} needs --reason")
+    justification = _justification(str(given["reason"]), str(given["ticket"]), despite)
     limits = limits_of(given)
     null = None if given["null"] is None else str(given["null"])
     interactive = scripts is None
@@ -187,6 +182,16 @@ def recorded_terminal(app: Application, *, wanted: bool) -> Iterator[TerminalRec
 def begin_recording(opened: OpenSession, recorder: TerminalRecorder | None) -> None:
     if recorder is not None:
         recorder.begin(opened.record_terminal(), opened.session.policy.literals)
+
+
+def _justification(reason: str, ticket: str, despite: tuple[str, ...]) -> Justification | None:
+    if not reason.strip():
+        if ticket or despite:
+            raise click.UsageError(f"--{'ticket' if ticket else 'despite'} needs --reason")
+        return None
+    from safeconsole.session.context import Justification
+
+    return Justification(reason=reason, ticket=ticket, despite=despite)
 
 
 def _named(app: Application, given: Mapping[str, Any], *, others: bool) -> QueryCall | None:
