@@ -368,16 +368,10 @@ def with_masking(decision: Decision, masking: Masking) -> Decision:
     return replace(denied, verdict=Verdict.DENY, message=masking.refusal, instead=masking.instead)
 
 
-def require_maskable(masking: Masking, *, spliced: bool) -> None:
-    """Raise DeniedError where packets would be handed on with masked columns in them."""
-    if spliced and masking.masked:
-        raise not_maskable(masking)
-
-
-def not_maskable(masking: Masking) -> DeniedError:
-    """Return the refusal of a statement whose packets would be handed on with masked columns in them."""
+def not_maskable(masking: Masking, why: str) -> DeniedError:
+    """Return the refusal of a result whose masked columns cannot be masked."""
     names = ", ".join(rule.name for rule in masking.masked or masking.rules)
-    return DeniedError(f"{names} is masked, and a client's own protocol cannot carry a mask", instead=NAME_THEM)
+    return DeniedError(f"{names} is masked, and this result cannot be: {why}", instead=NAME_THEM)
 
 
 # A grant exists only in state GRANTED, is bound to one cluster, and for the scope STATEMENT also to one exact text

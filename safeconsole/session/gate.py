@@ -32,7 +32,7 @@ from safeconsole.errors import (
     StoppedError,
     UnreachableError,
 )
-from safeconsole.policy.decision import Assessment, Permit, held_to_rows, permit_from_decision, require_maskable
+from safeconsole.policy.decision import Assessment, Permit, held_to_rows, permit_from_decision
 from safeconsole.policy.facts import COUNTED
 from safeconsole.policy.policy import with_way_to_loosen
 from safeconsole.policy.readings import OPEN_GATES, Gates
@@ -179,7 +179,7 @@ class Gate:
             if isinstance(error, SafeConsoleError) and failure is not error:
                 raise failure from None
             raise
-        execution = Execution(self._clock, permit.masking, spliced=attempt.splice is not None)
+        execution = Execution(self._clock, permit.masking, splice=attempt.splice)
         self.result = Result(considered, self._answered(attempt, considered, permit, connection, execution), execution)
         return self.result
 
@@ -379,7 +379,6 @@ class Gate:
         Raises:
             DeniedError, RefusedError, NoFitNodeError: there is no permit; the message says why.
         """
-        require_maskable(considered.decision.masking, spliced=attempt.splice is not None)
         held, window = self._elevations.grant is not None, self._elevations.has_window
         justification, statement = attempt.justification, considered.statement
         refusal = self._transactions.refusal_of(

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 from safeconsole.audit.record import Ended
 from safeconsole.clock import Clock
-from safeconsole.cluster.engine import Answer, Column, Connection, Row, by_whom, stop_insistently
+from safeconsole.cluster.engine import (
+    Answer,
+    Column,
+    Connection,
+    Row,
+    Splice,
+    SplicedRows,
+    by_whom,
+    stop_insistently,
+)
+from safeconsole.cluster.splicing import MaskedSplice
 from safeconsole.errors import (
-    DeniedError,
     NotSentError,
     OutcomeUnknownError,
     SafeConsoleError,
@@ -49,7 +60,6 @@ class Execution:
     Attributes:
         columns: of the result set that is read; empty when the statement returns no rows.
         masked: positions of its columns whose values are masked.
-        unmaskable: why none of its rows may be handed on, None where they may.
         head: see `Answer.head`.
         tail: see `Completion.tail`.
         sets: result sets that were begun.
@@ -60,14 +70,14 @@ class Execution:
 
     Args:
         masking: what is done about masked columns.
-        spliced: packets are handed on as they are, so that none of a masked column may be.
+        splice: hand packets on, with the mask in those of masked columns.
     """
 
-    def __init__(self, clock: Clock, masking: Masking = NOTHING_MASKED, *, spliced: bool = False) -> None:
-        self._masking, self._spliced = masking, spliced
+    def __init__(self, clock: Clock, masking: Masking = NOTHING_MASKED, *, splice: Splice | None = None) -> None:
+        self._masking, self._splice = masking, splice
+        self._splice_mask: MaskedSplice | None = None
         self.columns: tuple[Column, ...] = ()
         self.masked: frozenset[int] = frozenset()
-        self.unmaskable: DeniedError | None = None
         self.head = self.tail = b""
         self.sets = self.rows = 0
         self.bytes = 0
@@ -86,11 +96,28 @@ class Execution:
     def _mask(self, masking: Masking) -> None:
         columns = self.columns
         self.masked = masking.of_columns([column.name for column in columns], [column.origin for column in columns])
-        self.unmaskable = not_maskable(masking) if self.masked and self._spliced else None
+        self._splice_mask = None
+        if self.masked and self._splice is not None:
+            self._splice_mask = MaskedSplice(self._splice, self.masked, MASK)
+            with _maskable(masking):
+                self.head = self._splice_mask.head(self.head)
         self.columns = tuple(
             Column(name=column.name, type_name="varchar") if position in self.masked else column
             for position, column in enumerate(columns)
         )
+
+    def without_masked(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """Yield batches of the result set with the mask in its masked columns. Raises DeniedError: it is unreadable."""
+        masked, in_packets = self.masked, self._splice_mask
+        if in_packets is None:
+            for batch in batches:
+                yield [tuple(MASK if at in masked else value for at, value in enumerate(row)) for row in batch]
+            return
+        for batch in batches:
+            with _maskable(self._masking):
+                # Typed as rows: nobody but the one who asked for packets takes them.
+                changed = cast("Batch", in_packets.rows(cast("SplicedRows", batch)))
+            yield changed
 
     @property
     def elapsed_seconds(self) -> float:
@@ -243,9 +270,13 @@ class Result:
         self._batches.close()
 
 
-def _masked(batches: Iterator[Batch], positions: frozenset[int]) -> Iterator[Batch]:
-    for batch in batches:
-        yield [tuple(MASK if position in positions else value for position, value in enumerate(row)) for row in batch]
+@contextmanager
+def _maskable(masking: Masking) -> Iterator[None]:
+    """Refuse packets that cannot be read, and so not be masked."""
+    try:
+        yield
+    except (ValueError, IndexError, struct.error) as error:
+        raise not_maskable(masking, str(error)) from None
 
 
 def delivered(answer: Answer, connection: Connection, permit: Permit, execution: Execution) -> Iterator[Batch]:
@@ -271,10 +302,7 @@ def delivered(answer: Answer, connection: Connection, permit: Permit, execution:
 
 def _set_delivered(answer: Answer, connection: Connection, permit: Permit, execution: Execution) -> Iterator[Batch]:
     limits, batches = permit.limits, answer.batches()
-    if execution.unmaskable is not None:
-        why = execution.unmaskable
-        raise StoppedError(why.message, by="console", verified=connection.stop(), instead=why.instead)
-    for batch in _masked(batches, execution.masked) if execution.masked else batches:
+    for batch in execution.without_masked(batches) if execution.masked else batches:
         room = limits.fetched_rows - execution.rows
         yield batch[:room] if len(batch) > room else batch
         # MUST come after the reader took them: what it could not take was not handed on.
