@@ -8,7 +8,8 @@ from contextlib import suppress
 from prompt_toolkit.completion import Completer
 
 from safeconsole.console.completing import SqlCompleter
-from safeconsole.console.names import NameRefresher, SchemaNames, glance_through
+from safeconsole.console.learning import NameRefresher, glance_through
+from safeconsole.console.names import SchemaNames
 from safeconsole.errors import SafeConsoleError
 from safeconsole.session.session import Session
 from safeconsole.sqltext.lexer import LexicalRules

@@ -226,7 +226,7 @@ class SqlCompleter(Completer):
 
     def _found(self, written: str, scope: StatementScope) -> Iterator[tuple[str, str]]:
         if scope.wants in {"system", "setting"}:
-            yield from _words(_SYSTEM_VARIABLES if scope.wants == "system" else _SETTABLE, written, "setting")
+            yield from _words(self._variables(readable=scope.wants == "system"), written, "setting")
             return
         if scope.wants == "condition" and not scope.qualifier:
             yield from self._conditions(written, scope)
@@ -240,6 +240,12 @@ class SqlCompleter(Completer):
                 *_words(_SORTED_FUNCTIONS, written, "function"),
             ):
                 yield case(text), kind
+
+    def _variables(self, *, readable: bool) -> Iterable[str]:
+        known = self._names().variables
+        if readable:
+            return known or _SYSTEM_VARIABLES
+        return [name for name in _SETTABLE if name in known] if known else _SETTABLE
 
     def _names_for(self, written: str, scope: StatementScope) -> Iterator[tuple[str, str]]:
         names = self._names()

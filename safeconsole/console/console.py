@@ -31,7 +31,8 @@ from safeconsole import interrupts
 from safeconsole.cluster.engine import Row
 from safeconsole.console.commands import command_arguments, dispatch, is_bare_word, record_entry
 from safeconsole.console.completing import SqlCompleter, SqlLexer
-from safeconsole.console.names import EarlyNames, KnownRules, NameRefresher, SchemaNames, glance_through, load_names
+from safeconsole.console.learning import EarlyNames, KnownRules, NameRefresher, glance_through
+from safeconsole.console.names import SchemaNames, load_names
 from safeconsole.console.prompt import (
     PLAIN_STYLE,
     STYLE,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from safeconsole.console.names import glance_through
+from safeconsole.console.learning import glance_through
 from safeconsole.console.prompt import status_text
 from safeconsole.console.running import USUAL_PAGER, show_preview, show_statement
 from safeconsole.console.state import ConsoleState

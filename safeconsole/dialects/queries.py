@@ -42,6 +42,7 @@ FAMILY_QUERIES = Queries(
         "FROM information_schema.tables WHERE table_schema = {schema} AND table_name = '{name}'"
     ),
     schemas="SELECT schema_name FROM information_schema.schemata ORDER BY schema_name LIMIT {most}",
+    variables="SHOW VARIABLES",
     explain="EXPLAIN FORMAT=JSON {sql}",
 )
 """What MySQL and MariaDB are asked alike."""

@@ -213,6 +213,7 @@ class Queries(msgspec.Struct, frozen=True, kw_only=True):
         referrers: table, column, and the column that it leads to, for each foreign key onto `{table}`.
         about: estimated rows, bytes and the comment of `{schema}`, as SQL, and `{name}`.
         schemas: names of at most `{most}` schemas; "" where schemas are not asked for.
+        variables: the server's variables, their names first; "" where it has none.
         explain: the plan of `{sql}`.
         in_show_words: indexes and sizes are told in the columns of SHOW INDEX and information_schema.
     """
@@ -229,6 +230,7 @@ class Queries(msgspec.Struct, frozen=True, kw_only=True):
     name_column: int = 0
     schemas: str = ""
     schema: str = ""
+    variables: str = ""
     in_show_words: bool = True
 
 

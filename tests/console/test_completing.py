@@ -138,6 +138,14 @@ def test_a_name_that_is_none_leads_to_the_one_that_was_meant():
     ]
 
 
+def test_the_servers_own_variables_are_offered_where_they_are_known(names):
+    names.variables = ("hostname", "max_execution_time", "time_zone", "version")
+    assert completed(names, "SELECT @@ver|") == ["version"]
+    assert completed(names, "SELECT @@max_sta|") == []
+    assert completed(names, "SET max_|") == ["max_execution_time"]
+    assert completed(names, "SET host|") == []
+
+
 def test_nothing_typed_is_completed_only_when_asked(names):
     assert completed(names, "SELECT * FROM |", requested=True) == [
         "customers",

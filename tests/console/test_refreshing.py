@@ -12,7 +12,7 @@ from safeconsole.policy.readings import Reading
 from safeconsole.sqltext.vocabulary import Effect, NodeName, Role
 from safeconsole.session.context import Status
 from safeconsole.console.names import SchemaNames
-from safeconsole.console.names import EARLY_PAGES, PAGE_TABLES, EarlyNames, NameRefresher
+from safeconsole.console.learning import EARLY_PAGES, PAGE_TABLES, EarlyNames, NameRefresher
 from safeconsole.session.session import IN_USE
 
 READ = Statement(
@@ -49,6 +49,8 @@ class Server:
             return [("id", "int"), ("status", "text")]
         if "key_column_usage" in sql:
             return KEYS
+        if sql == "SHOW VARIABLES":
+            return [("Time_zone", "SYSTEM"), ("version", "9")]
         if "schemata" in sql:
             return [("app",), ("other",)]
         if "'other'" in sql:
@@ -61,20 +63,21 @@ def test_tables_are_learnt_a_page_at_a_time_then_columns(tmp_path):
     server = Server(["orders", *(f"t{number:04d}" for number in range(PAGE_TABLES + 10))])
     refresher = NameRefresher(glance=server, directory=str(tmp_path))
     names = SchemaNames()
-    for count in (1, 2, 4, 5, 5):
+    for count in (1, 2, 4, 5, 6, 6):
         names = refresher.refresh(names, status(), MYSQL, READ)
         assert len(server.asked) == count
     assert len(names.tables) == PAGE_TABLES + 11
     assert server.asked[2] == "DESCRIBE `orders`"
     assert names.columns == {"orders": ("id", "status")}
     assert names.schemas == ("app", "other")
+    assert names.variables == ("time_zone", "version")
     assert [(key.columns, key.table, key.targets) for key in names.keys["orders"]] == [
         (("x", "y"), "parents", ("px", "py")),
         (("z",), "orders", ("id",)),
     ]
     later = NameRefresher(glance=server, directory=str(tmp_path)).refresh(SchemaNames(), status(role=""), MYSQL, None)
     assert later.columns == {"orders": ("id", "status")}
-    assert (later.keys, later.schemas) == (names.keys, names.schemas)
+    assert (later.keys, later.schemas, later.variables) == (names.keys, names.schemas, names.variables)
 
 
 def learnt(server, tmp_path, **where):
@@ -151,7 +154,7 @@ def test_the_tables_of_another_schema_are_learnt_once_a_statement_named_it():
     for _ in range(4):
         names = refresher.refresh(names, status(), MYSQL, statement)
     assert names.elsewhere == {"other": ("far",)}
-    assert len(server.asked) == 3
+    assert len(server.asked) == 4
 
 
 def test_refused_foreign_keys_leave_the_columns():
@@ -207,18 +210,19 @@ def test_names_are_learnt_before_the_first_statement_where_none_is_kept(tmp_path
     server = Server(["orders", *(f"t{number:04d}" for number in range(PAGE_TABLES + 10))])
     refresher = NameRefresher(glance=server, directory=str(tmp_path))
     shown = SchemaNames()
-    for tables, more in ((PAGE_TABLES, True), (PAGE_TABLES + 11, True), (PAGE_TABLES + 11, False)):
+    whole = PAGE_TABLES + 11
+    for tables, more in ((PAGE_TABLES, True), (whole, True), (whole, True), (whole, False)):
         before = shown.tables
         names, goes_on = refresher.begin(shown, Standing(), MYSQL)
         # What the prompt completes by meanwhile is left as it is.
         assert (len(names.tables), goes_on, shown.tables) == (tables, more, before)
         shown = names
-    assert len(server.asked) == 3
+    assert len(server.asked) == 4
     # What is kept is not asked for at the beginning.
     assert begun(NameRefresher(glance=server, directory=str(tmp_path)), Standing()) == (names.tables, False)
-    assert len(server.asked) == 3
-    assert begun(NameRefresher(glance=server, directory=str(tmp_path)), Standing(servers=("uuid-9",)))[1]
     assert len(server.asked) == 4
+    assert begun(NameRefresher(glance=server, directory=str(tmp_path)), Standing(servers=("uuid-9",)))[1]
+    assert len(server.asked) == 5
 
 
 @pytest.mark.parametrize(

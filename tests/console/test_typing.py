@@ -23,7 +23,7 @@ from safeconsole.console.commands import ELSEWHERE
 from safeconsole.console.completing import COLOURED_CHARACTERS, SqlLexer
 from safeconsole.console.console import history_of
 from safeconsole.console.console import command_below, is_ready
-from safeconsole.console.names import ASSUMED, KnownRules
+from safeconsole.console.learning import ASSUMED, KnownRules
 from safeconsole.console.prompt import JUDGED_CHARACTERS, LiveVerdict, Preview
 from safeconsole.console.prompt import prompt_parts, status_text, toolbar_parts, vi_mode_text
 from safeconsole.console.console import ReadSuggest

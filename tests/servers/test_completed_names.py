@@ -2,13 +2,17 @@
 
 import re
 
+import pytest
 from msgspec.structs import replace
 from prompt_toolkit.completion import CompleteEvent
 from prompt_toolkit.document import Document
 
+from safeconsole.console.commands import command_arguments
 from safeconsole.console.completing import FUNCTIONS, KEYWORDS, SqlCompleter, quoted
-from safeconsole.console.names import NameRefresher, SchemaNames, glance_through
+from safeconsole.console.learning import NameRefresher, glance_through
+from safeconsole.console.names import SchemaNames
 from safeconsole.dialects import DIALECTS
+from safeconsole.dialects.queries import columns_sql
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.vocabulary import Flavour
 from tests.harness.desk import Desk, seated
@@ -127,3 +131,123 @@ def test_the_first_statement_is_completed_before_anything_was_asked(cluster, tmp
     decided = [each for each in desk.records("decided") if each["statement"] in numbers]
     assert {each["node"] for each in decided} <= {node.name for node in cluster.replicas}
     assert {each["outcome"] for each in desk.records("outcome")} == {"done"}
+
+
+class Typist:
+    """Completes what a person types by names learnt from a server, and has the server run it.
+
+    Every table has a column `id` and a row that says which table it is.
+    """
+
+    def __init__(self, cursor, dialect, names):
+        self.cursor, self.dialect = cursor, dialect
+        self.completer = SqlCompleter(lambda: LexicalRules(dialect=dialect), lambda: names, command_arguments())
+
+    def offered(self, text):
+        """What is offered at the mark `|` in a text, and the text with it."""
+        before, _, after = text.partition("|")
+        document = Document(before + after, len(before))
+        for found in self.completer.get_completions(document, CompleteEvent(completion_requested=True)):
+            yield found.text, before[: len(before) + found.start_position] + found.text + after
+
+    def told(self, text, name):
+        """The server's answer to a text completed with a name."""
+        written = {quoted(name, self.dialect), self.dialect.quoted(name)}
+        self.cursor.execute(next(whole for offer, whole in self.offered(text) if offer in written))
+        return self.cursor.fetchall()
+
+    def begun(self, name):
+        """Ways to type a name: all of it, most of it, and behind a backtick."""
+        escaped = name.replace("`", "``")
+        yield f"`{escaped}"
+        if re.fullmatch(r"[^\W\d][\w$]*", name):
+            yield name
+            yield from {name[:-1]} - {""}
+
+
+@pytest.fixture
+def typist(cluster, tmp_path):
+    """A typist in a schema with a table of columns of all those names, and tables of the odd ones."""
+    dialect = DIALECTS[Flavour(cluster.flavour)]
+    words = sorted(word.lower() for word in dialect.reserved)
+    columns = [*words, *(name for name in ODD if name.lower() not in words)]
+    with cluster.dba_connect(cluster.primary) as dba, dba.cursor() as cursor:
+        cursor.execute("DROP DATABASE IF EXISTS `Completed Names`")
+        cursor.execute("CREATE DATABASE `Completed Names` CHARACTER SET utf8mb4")
+        cursor.execute("GRANT SELECT ON `Completed Names`.* TO 'console_read'@'%'")
+        cursor.execute("USE `Completed Names`")
+        made = ", ".join(f"{dialect.quoted(name)} SMALLINT DEFAULT {at}" for at, name in enumerate(columns))
+        cursor.execute(f"CREATE TABLE `All Words` ({made})")
+        cursor.execute("INSERT INTO `All Words` () VALUES ()")
+        for at, name in enumerate(ODD):
+            cursor.execute(f"CREATE TABLE {dialect.quoted(name)} (id INT DEFAULT {at}) ENGINE=MEMORY")
+            cursor.execute(f"INSERT INTO {dialect.quoted(name)} () VALUES ()")
+        try:
+            with seated(cluster, tmp_path / "desk", to="primary", justification=None) as desk:
+                desk.run("USE `Completed Names`")
+                names = SchemaNames()
+                refresher = NameRefresher(glance=glance_through(desk.session), directory="")
+                (last,) = desk.session.split("SELECT * FROM `All Words`")
+                for _ in range(5):
+                    status = replace(desk.session.status(), role="replica", to="")
+                    names = refresher.refresh(names, status, dialect, last)
+            assert set(names.tables) == {"All Words", *ODD}
+            assert list(names.columns["All Words"]) == columns
+            # The server's words as tables, which need not be kept.
+            words = [word for word in words if word not in ODD]
+            for at, name in enumerate(words):
+                cursor.execute(f"CREATE TEMPORARY TABLE {dialect.quoted(name)} (id INT DEFAULT {at}) ENGINE=MEMORY")
+                cursor.execute(f"INSERT INTO {dialect.quoted(name)} () VALUES ()")
+            names.set_tables([*names.tables, *words])
+            typist = Typist(cursor, dialect, names)
+            typist.columns, typist.words, typist.names = columns, words, names
+            yield typist
+        finally:
+            cursor.execute("DROP DATABASE `Completed Names`")
+
+
+def test_every_reserved_word_and_odd_name_is_completed_and_accepted(typist):
+    for at, name in enumerate(typist.columns):
+        for begun in typist.begun(name):
+            assert typist.told(f"SELECT {begun}| FROM `All Words`", name) == ((at,),), f"{name}: {begun}"
+    for tables in (ODD, typist.words):
+        for at, name in enumerate(tables):
+            for begun in typist.begun(name):
+                assert typist.told(f"SELECT id FROM {begun}|", name) == ((at,),), f"{name}: {begun}"
+
+
+def test_names_are_completed_wherever_they_stand(typist):
+    """Behind an alias, a schema, WITH and in a subquery; the arguments of commands; variables of the server."""
+    dialect = typist.dialect
+    for at, name in enumerate(typist.columns):
+        if name in ODD:
+            escaped, written = name.replace("`", "``"), quoted(name, dialect)
+            for text in (
+                f"SELECT {written}.`{escaped}| FROM `All Words` AS {written}",
+                f"SELECT x.`{escaped}| FROM (SELECT {written} FROM `All Words`) AS x",
+                f"WITH {written} AS (SELECT * FROM `All Words`) SELECT {written}.`{escaped}| FROM {written}",
+            ):
+                assert typist.told(text, name) == ((at,),), text
+            cte = f"WITH {written} AS (SELECT 7 AS x) SELECT x FROM `{escaped}|"
+            assert typist.told(cte, name) == ((7,),), cte
+            schema = f"SELECT id FROM `Completed Names`.`{escaped}|"
+            assert typist.told(schema, name) == ((ODD.index(name),),), schema
+    typist.told("USE Compl|", "Completed Names")
+    described = next(whole for offer, whole in typist.offered("\\d All|") if offer == "`All Words`")
+    typist.cursor.execute(columns_sql(dialect, described.removeprefix("\\d ")))
+    assert len(typist.cursor.fetchall()) == len(typist.columns)
+
+
+def test_every_variable_that_is_offered_is_there(typist):
+    offered = set()
+    for letter in "abcdefghijklmnopqrstuvwxyz":
+        for name, whole in typist.offered(f"SELECT @@{letter}|"):
+            offered.add(name)
+            typist.cursor.execute(whole)
+            typist.cursor.fetchall()
+        for name, _ in typist.offered(f"SET {letter}|"):
+            typist.cursor.execute(f"SELECT @@SESSION.{name}")
+            typist.cursor.fetchall()
+    assert {"hostname", "version", "read_only", "sort_buffer_size"} <= offered
+    (_, whole), *_ = typist.offered("SET group_con|")
+    typist.cursor.execute(f"{whole} = 300000")
