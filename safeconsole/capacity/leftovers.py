@@ -16,6 +16,7 @@ import msgspec
 from safeconsole.capacity.sizes import TableSize
 from safeconsole.config.settings import LeftoverSettings
 from safeconsole.errors import ConfigurationError
+from safeconsole.output.text import age_text, counted
 
 # The first pattern that fits decides. Sources: gh-ost, "Cheatsheet" and its --timestamp-old-table; Percona Toolkit
 # manual, pt-online-schema-change; LHM's source, `Lhm.cleanup`; OnlineSchemaChange's constants; Vitess, "Table
@@ -255,11 +256,12 @@ def _signs_of_life(evidence: Evidence, now: dt.datetime) -> list[str]:
     if evidence.triggers:
         signs.append(f"triggers of the tool are in place: {', '.join(evidence.triggers)}")
     if evidence.changelog is not None and _since(evidence.changelog, now) < BUSY_SECONDS:
-        signs.append(f"its changelog was written {_since(evidence.changelog, now):.0f} s ago")
+        signs.append(f"its changelog was written {age_text(_since(evidence.changelog, now))} ago")
     if evidence.written is not None and _since(evidence.written, now) < BUSY_SECONDS:
-        signs.append(f"it was written to {_since(evidence.written, now):.0f} s ago")
+        signs.append(f"it was last written {age_text(_since(evidence.written, now))} ago")
     if evidence.statements:
-        signs.append(f"{evidence.statements} running statements name it")
+        running = counted(evidence.statements, "running statement")
+        signs.append(f"{running} {'names' if evidence.statements == 1 else 'name'} it")
     return signs
 
 
@@ -275,10 +277,10 @@ def _verdict(suspect: Suspect, evidence: Evidence, now: dt.datetime, signs: list
     if quiet < QUIET_SECONDS:
         return (
             LeftoverState.UNCLEAR,
-            f"quiet for {quiet / 3600:.1f} hours only: the migration may be paused, or just over",
+            f"quiet for only {age_text(quiet)}: the migration may be paused, or just over",
         )
     there = f"{suspect.base} is there, and " if suspect.base else ""
-    return LeftoverState.ABANDONED, f"{there}it has been quiet for {quiet / 86400:.0f} days"
+    return LeftoverState.ABANDONED, f"{there}nothing has touched this for {age_text(quiet)}"
 
 
 def _doubt(suspect: Suspect, evidence: Evidence) -> str:
@@ -294,7 +296,7 @@ def _doubt(suspect: Suspect, evidence: Evidence) -> str:
         return "the table itself was not looked at"
     late = _seconds_late(suspect, evidence)
     if late > LATE_SECONDS:
-        return f"created {late / 86400:.0f} days after the time in its name, which is not when it was put aside"
+        return f"created {age_text(late)} after the time in its name, which is not when it was put aside"
     return ""
 
 

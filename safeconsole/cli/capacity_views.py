@@ -14,7 +14,7 @@ from safeconsole.capacity.sizes import SchemaSize, TableSize
 from safeconsole.capacity.tablespaces import Verified
 from safeconsole.cluster.engine import Row
 from safeconsole.output.charts import Bar, Branch, Leaf, bars_text, key_of_bars, treemap_page
-from safeconsole.output.text import StreamStyle, counted, in_words, size_text
+from safeconsole.output.text import StreamStyle, age_text, counted, in_words, size_text
 
 MOST_LEAVES = 1_000
 """Tables drawn individually in a treemap; the rest of each schema is one box."""
@@ -54,16 +54,6 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
 def age_seconds(updated: str, now: dt.datetime) -> int | None:
     """Return the age of a figure, or None."""
     return max(0, round((now - dt.datetime.fromisoformat(updated)).total_seconds())) if updated else None
-
-
-def age_text(seconds: float | None) -> str:
-    """Return an age for a person: `3 min`, `5 h`, `12 d`."""
-    if seconds is None:
-        return "of unknown age"
-    for unit, name in ((86_400, "d"), (3_600, "h"), (60, "min")):
-        if seconds >= 2 * unit or (unit == 60 and seconds >= 60):
-            return f"{seconds / unit:.0f} {name}"
-    return f"{seconds:.0f} s"
 
 
 def tables_view(sizes: Sequence[TableSize], report: Report, *, title: str) -> View:
@@ -211,8 +201,7 @@ def leftovers_view(found: Sequence[Leftover], *, most: int) -> View:
                 *(size.total_bytes, size.rows, age, each.age_from or None, each.why, "; ".join(each.evidence.unseen)),
             )
         )
-        dated = f", {age_text(age)} old by its {each.age_from}" if age is not None else ""
-        said = f"{_STATE_MARKS[each.state]}: {suspect.pattern.tool}, {what}{dated}; {each.why}"
+        said = f"{_STATE_MARKS[each.state]}: {suspect.pattern.tool}, {what}{_dated(each)}; {each.why}"
         bars.append(Bar(label=size.label, first=size.data_bytes, second=size.index_bytes, detail=said))
     columns = ("schema", "table", "tool", "what", "base", "state", "total_bytes", "rows_estimated", "age_seconds")
     held = sum(each.suspect.size.total_bytes for each in found)
@@ -225,6 +214,13 @@ def leftovers_view(found: Sequence[Leftover], *, most: int) -> View:
         bars=bars,
         title=f"{counted(len(found), 'leftover')} of schema migrations hold {size_text(held)}: {by_state}",
     )
+
+
+def _dated(leftover: Leftover) -> str:
+    """Return the moment that its age counts from; how long ago that is, the reason says."""
+    if leftover.age_from == "name":
+        return f", dated {leftover.suspect.stamped:%Y-%m-%d %H:%M} by its name"
+    return f", created {leftover.evidence.created:%Y-%m-%d %H:%M}" if leftover.age_from else ""
 
 
 def headline(report: Report, tables: int, total_bytes: int, schemas: int) -> str:

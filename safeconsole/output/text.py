@@ -125,6 +125,14 @@ def clock_text(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d}"
 
 
+def age_text(seconds: float) -> str:
+    """Return an age in its largest unit of which there are two: `40 s`, `3 min`, `5 hours`, `12 days`."""
+    for unit, name in ((86_400, "day"), (3_600, "hour")):
+        if seconds >= 2 * unit:
+            return counted(round(seconds / unit), name)
+    return f"{seconds / 60:.0f} min" if seconds >= 60 else f"{seconds:.0f} s"
+
+
 def until_text(epoch: int) -> str:
     """Return a moment, in seconds since 1970: `2026-01-31 03:04:05 UTC`; whatever number somebody else sent."""
     try:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -269,22 +270,39 @@ def test_a_migration_that_runs_is_told_from_one_that_is_over(typed, scratch, clu
         "CREATE TABLE _users_ghc (id BIGINT PRIMARY KEY, last_update TIMESTAMP NOT NULL, hint VARCHAR(64), value VARCHAR(255))",
         "CREATE TABLE _users_gho (id INT PRIMARY KEY)",
         "CREATE TABLE _gone_gho (id INT PRIMARY KEY)",
+        "CREATE TABLE _orders_20190101000000_del (id INT PRIMARY KEY)",
         "INSERT INTO _users_ghc VALUES (1, NOW(), 'heartbeat', '')",
         "CREATE TRIGGER pt_osc_capacity_test_orders_ins AFTER INSERT ON orders FOR EACH ROW REPLACE INTO _orders_new VALUES (NEW.id)",
     )
     tell(cluster, cluster.primary, "GRANT TRIGGER ON capacity_test.* TO 'console_read'@'%'")
     cluster.wait_caught_up()
     try:
-        answer = rows_of(typed("capacity", "shop", "--schema", "capacity_test", "--leftovers", "--format", "json"))
+        asked = ("capacity", "shop", "--schema", "capacity_test", "--leftovers")
+        answer = rows_of(typed(*asked, "--format", "json"))
+        people = " ".join(typed(*asked)[1].split())
     finally:
         tell(cluster, cluster.primary, "REVOKE TRIGGER ON capacity_test.* FROM 'console_read'@'%'")
     found = {row["table"]: row for row in answer}
     assert {name: row["state"] for name, row in found.items()} == {
         "_orders_new": "running", "_users_ghc": "running", "_users_gho": "running", "_gone_gho": "unclear",
+        "_orders_20190101000000_del": "unclear",
     }  # fmt: skip
     assert "pt_osc_capacity_test_orders_ins" in found["_orders_new"]["why"]
     assert "changelog" in found["_users_gho"]["why"]
     assert "only copy" in found["_gone_gho"]["why"]
+    late = found["_orders_20190101000000_del"]
+    assert re.fullmatch(
+        r"created [\d,]{5,} days after the time in its name, which is not when it was put aside", late["why"]
+    )
+    assert (late["age_from"], late["age_seconds"] < 3600) == ("created", True)
+    # For a person: when it was made, and nothing twice.
+    assert re.search(
+        r"unclear: gh-ost, the table as it was, created 20\d\d-\d\d-\d\d \d\d:\d\d; created [\d,]+ days after", people
+    )
+    assert re.search(
+        r"RUNNING: gh-ost, log of the migration, created [^;]+; its changelog was written \d+ (s|min) ago", people
+    )
+    assert " old by " not in people
 
 
 def test_the_copy_of_an_alter_table_that_runs_is_named_and_never_called_abandoned(typed, scratch, cluster):
