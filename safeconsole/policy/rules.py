@@ -116,6 +116,8 @@ def facts_named(text: str) -> tuple[str, ...]:
 
 
 def filled(text: str, facts: Mapping[str, object]) -> str:
+    """Return a message with facts in their places; ` of {fact}` is left out where the fact is empty."""
+    text = _OF_PLACE.sub(lambda found: found[0] if _shown(facts.get(found[1], "?")) else "", text)
     return _PLACE.sub(lambda found: _shown(facts.get(found[1], "?")), text)
 
 
@@ -133,6 +135,7 @@ _TYPES = {
 _NAME = late(r"\b[a-z]+\.[a-z_]+\b")
 _QUOTED = late(r"'([^'\\]*)'|\"([^\"\\]*)\"")
 _PLACE = late(r"\{([^{}]*)\}")
+_OF_PLACE = late(r" of \{([^{}]*)\}")
 _PARTIAL = late(r"\.(?:startsWith|endsWith|contains|matches)\s*\(|\+")
 _TABLES_COMPARED = late(r"\bnode\.tables\s*[<>=!]=?\s*(\d+)|(\d+)\s*[<>=!]=?\s*node\.tables\b")
 _UNDECLARED = late(r"undeclared reference to '([^']+)'")

@@ -25,7 +25,7 @@ _ROWS: tuple[tuple[str, CostClass, str, str], ...] = (
         "console-owned-setting",
         CostClass.LIFTS_LIMIT,
         "the console owns this setting, because a limit or the reading of statements rests on it",
-        "leave it out; use the console's command for it",
+        "leave it out: every connection has the console's own value",
     ),
     (
         "load-setting",

@@ -131,6 +131,11 @@ def test_places_in_messages_are_filled_with_facts():
     assert unknown_places(text) == ("no.fact",)
 
 
+@pytest.mark.parametrize(("tables", "text"), [(["shop.a", "b"], "drop of shop.a, b ends"), ([], "drop ends")])
+def test_of_nothing_is_left_out_of_a_message(tables, text):
+    assert filled("drop of {stmt.tables} ends", {"stmt.tables": tables}) == text
+
+
 @pytest.mark.parametrize(
     "when", ["node.tables > 5001", "5001 < node.tables", "node.role == 'primary' && node.tables>=9999"]
 )

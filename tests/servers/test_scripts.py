@@ -53,6 +53,22 @@ REFUSED = {
         3,
         "statement 1 of 6: this changes the schema",
     ),
+    "mysqldump 5.7": (
+        "/*!40101 SET NAMES utf8 */;\nDROP TABLE IF EXISTS `bolts`;",
+        4,
+        "instead: leave it out: every connection has the console's own value",
+    ),
+    "mydumper 0.10": (
+        "/*!40101 SET NAMES binary*/;\n/*!40014 SET FOREIGN_KEY_CHECKS=0*/;\n\n/*!40103 SET TIME_ZONE='+00:00' */;\n",
+        4,
+        "statement 1 of 3: this changes what protects the server: the character set: the console owns this setting",
+    ),
+    "Cacti": (
+        "DROP FUNCTION IF EXISTS NOAUTOCREATENEEDED;\nDELIMITER //\nCREATE FUNCTION NOAUTOCREATENEEDED()\nRETURNS BOOL\n"
+        "NO SQL\nBEGIN\n  RETURN (SELECT 1);\nEND//\nDELIMITER ;\n",
+        3,
+        "careful: drop function cannot be undone",
+    ),
     "a variable": (
         "SET @x = 5;\nUPDATE orders SET total = @x WHERE id = 1;",
         4,
