@@ -2,13 +2,18 @@
 
 import json
 import os
+import re
+from pathlib import Path
 
 import pytest
 
+from safeconsole.diagnosis.asking import Diagnosing
 from safeconsole.dialects import DIALECTS
 from safeconsole.dialects.grants import grant_statements
 from safeconsole.sqltext.vocabulary import Account, Flavour
 from safeconsole.app import run
+from safeconsole.errors import ConfigurationError
+from tests.harness.desk import seated
 
 USER, PASSWORD = "examined", "of-the-examined"
 WIDE = (
@@ -109,3 +114,51 @@ def test_what_an_active_role_brings_is_seen_or_said_not_to_be(cluster, tell, exa
 def _made(cluster):
     lines = grant_statements(DIALECTS[Flavour(cluster.flavour)], Account.READ, user=USER, schema="shop")
     return [line.replace("…", PASSWORD) for line in lines]
+
+
+ADVISED = {"read": "advised_read", "elevated": "advised_elevated", "diagnose": "advised_diagnose"}
+
+
+def test_what_is_advised_for_each_job_lets_it_run_and_is_nothing_that_the_doctor_objects_to(
+    cluster, tell, tmp_path, capfd
+):
+    """`\\processlist` points to `doctor --grants`, docs/capacity.md has grants of its own: each is run as it stands."""
+    desk = tmp_path / "desk"
+    secrets = {"sources": ["command"], "command": ["echo", PASSWORD]}
+    settings = {"accounts": ADVISED, "secrets": secrets, "engine": cluster.flavour}
+    with seated(cluster, desk, diagnoses=False) as before:
+        asks = Diagnosing(session=before.session, dialect=DIALECTS[Flavour(cluster.flavour)], to="primary")
+        with pytest.raises(ConfigurationError) as lacking:
+            asks.locks()
+    assert lacking.value.instead.endswith("`safeconsole doctor shop --grants` prints what makes it")
+
+    def asked(*words):
+        capfd.readouterr()
+        code = run(["--config", str(desk / "config.toml"), *words], {**os.environ, "HOME": str(desk), "USER": "ada"})
+        return code, capfd.readouterr().out
+
+    with seated(cluster, desk, **settings):
+        code, printed = asked("doctor", "shop", "--grants")
+    grants = [
+        line.removesuffix(";").replace("…", PASSWORD) for line in printed.splitlines() if not line.startswith("--")
+    ]
+    page = (Path(__file__).parents[2] / "docs" / "capacity.md").read_text(encoding="utf-8")
+    of_docs = re.findall(r"GRANT [^;]+ TO 'console_read'@'…'(?=;)", page)
+    assert (code, len(of_docs)) == (0, 2)
+    try:
+        tell(*grants, *(line.replace("'console_read'@'…'", "'advised_read'@'%'") for line in of_docs))
+        with seated(cluster, desk, **settings) as after:
+            asks = Diagnosing(session=after.session, dialect=DIALECTS[Flavour(cluster.flavour)], to="primary")
+            assert asks.sees_others
+            asks.working()
+            assert isinstance(asks.locks().sessions, tuple)
+            assert asks.numbers()["threads_connected"] > 0
+        for words in (("--indexes", "2"), ("--leftovers",), ("--unseen",)):
+            assert asked("capacity", "shop", *words)[0] == 0, words
+        code, told = asked("doctor", "shop", "--format", "json")
+        grants = [check for check in json.loads(told) if check["what"].startswith("grants of")]
+        assert code == 0
+        assert {check["finding"] for check in grants} == {"good"}
+        assert len(grants) == 2 * len(cluster.nodes)
+    finally:
+        tell(*(f"DROP USER IF EXISTS '{account}'@'%'" for account in ADVISED.values()))
