@@ -19,7 +19,7 @@ from safeconsole.cluster.engine import ProcessShare
 from safeconsole.cluster.sharing import Shared
 from safeconsole.config.identity import Person, demo_mark_of, who
 from safeconsole.config.loading import governed_clusters, journal_directory, load_settings
-from safeconsole.config.settings import VARIABLE_PREFIX, ClusterSettings, NoticeSettings, Settings
+from safeconsole.config.settings import VARIABLE_PREFIX, ClusterSettings, NoticeSettings, Settings, secret_variables
 from safeconsole.errors import AuditUnavailableError
 from safeconsole.output.text import safe
 
@@ -75,14 +75,7 @@ class Program:
     def settings(self) -> Settings:
         if self._settings is None:
             self._settings = load_settings(self.config, self.environ)
-            sinks = self._settings.audit.sinks.values()
-            settings = self._settings
-            others = [
-                each.secret_variable for each in (settings.notices, settings.capacity, settings.gateway, settings.serve)
-            ]
-            _keep_from_children(
-                [*others, settings.serve.sign_in.client_secret_variable, *(sink.secret_variable for sink in sinks)]
-            )
+            _keep_from_children(secret_variables(self._settings))
         return self._settings
 
     def audit_directory(self, person: Person) -> Path:
@@ -223,11 +216,13 @@ class Program:
         if not (elevation.two_persons or door.person.agent):
             return None
         from safeconsole.approvals.carrying import LocalApprovals
-        from safeconsole.approvals.waiting import WaitingRequests
+        from safeconsole.approvals.waiting import WaitingRequests, mailbox_of
 
         settings, asked = self.settings().approvals, door.confirmer
-        waiting = WaitingRequests(self.audit_directory(door.person), settings, given=door.approval)
-        return LocalApprovals(settings, ask=asked.paste_approval, show=asked.show_approval, waiting=waiting)
+        box = mailbox_of(settings, self.environ)
+        waiting = WaitingRequests(self.audit_directory(door.person), settings, given=door.approval, mailbox=box)
+        show = asked.show_approval
+        return LocalApprovals(settings, ask=asked.paste_approval, show=show, waiting=waiting, mailbox=box)
 
 
 def _keep_from_children(names: Iterable[str]) -> None:

@@ -1,18 +1,17 @@
-"""Delivers requests to a second person and their answers back: by hand, or through a shared directory.
+"""Delivers requests to a second person and their answers back: by hand, or where both computers can read and write.
 
-Whoever can write to the directory can remove a request or add an answer, but cannot forge one: answers are signed, and
-the console trusts only the keys in its configuration.
+Whoever can write there can remove a request or add an answer, but cannot forge one: answers are signed, and the console
+trusts only the keys in its configuration.
 """
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import msgspec
 
+from safeconsole.approvals.mailbox import Mailbox, WaitingByName
 from safeconsole.approvals.requests import (
     REQUEST_MARK,
     Approval,
@@ -22,19 +21,22 @@ from safeconsole.approvals.requests import (
     answer_code,
     any_of,
     approval_from_code,
+    is_own,
     objection_to,
     refusal_in,
     request_code,
-    request_from_code,
     signed_bytes,
 )
 from safeconsole.approvals.requests import request_hash as hash_of_request
-from safeconsole.approvals.waiting import WaitingRequests, paths_of, refused, text_of, write_new
+from safeconsole.approvals.waiting import WaitingRequests, mailbox_of, refused
 from safeconsole.config.settings import ApprovalSettings
 from safeconsole.errors import AuditUnavailableError, ConfigurationError, RefusedError
 
 KEYRING_ACCOUNT = "approval-signing-key"
 POLL_SECONDS = 0.5
+MOST_FAILURES = 20
+"""Looks in a row that may fail while an answer is waited for."""
+
 _PROBE = b"safeconsole: whose key is this"
 
 Ask = Callable[[str, ApprovalRequest], str]
@@ -49,10 +51,20 @@ class LocalApprovals:
     Args:
         ask: used when no directory is configured.
         waiting: the stored requests of agents, and approvals that were given back.
+        mailbox: where requests lie for other computers, None for the one that the settings name.
     """
 
-    def __init__(self, settings: ApprovalSettings, *, ask: Ask, show: Show, waiting: WaitingRequests) -> None:
+    def __init__(
+        self,
+        settings: ApprovalSettings,
+        *,
+        ask: Ask,
+        show: Show,
+        waiting: WaitingRequests,
+        mailbox: Mailbox | None = None,
+    ) -> None:
         self._settings = settings
+        self._mailbox = mailbox or mailbox_of(settings, {})
         self._ask = ask
         self._show = show
         self._waiting = waiting
@@ -62,8 +74,17 @@ class LocalApprovals:
         return int(time.time() + self._settings.wait_seconds)
 
     def approvers(self, person: str) -> tuple[str, ...]:
-        """Return who could approve a person's requests, sorted."""
-        return tuple(sorted(name for name in self._settings.approvers if name != person))
+        """Return who could approve a person's requests: those with keys of their own, sorted, and servers."""
+        named = sorted(name for name in self._settings.approvers if name != person)
+        return (*named, *(f"an approver at {address}" for address in sorted(self._settings.servers)))
+
+    def how(self, person: str, waiting: Waiting) -> str:
+        """Return what those who can approve a person's waiting request do."""
+        named = sorted(name for name in self._settings.approvers if name != person)
+        ways = [f"{any_of(tuple(named))} runs `safeconsole approve {waiting.code}`"] if named else []
+        pages = sorted(self._settings.servers) if not waiting.by_hand else []
+        ways += [f"an approver says so at {page_of(address, waiting.code)}" for address in pages]
+        return ", or ".join(ways) or f"somebody runs `safeconsole approve {waiting.code}`"
 
     def holds_key_of(self, person: str) -> bool:
         from safeconsole.audit.signing import is_signed_by, load_signer  # noqa: PLC0415 (slow to import)
@@ -100,7 +121,8 @@ class LocalApprovals:
                 instead="add their public key under [approvals.approvers]; `safeconsole approve --new-key` makes one",
             )
         code = request_code(request)
-        text = self._from_directory(request, code) if self._settings.directory else self._ask(code, request)
+        box = self._mailbox
+        text = self._ask(code, request) if box is None else self._from_mailbox(request, box)
         if not text.strip():
             raise RefusedError(
                 "no second person approved it",
@@ -116,79 +138,87 @@ class LocalApprovals:
         from safeconsole.audit.signing import is_signed_by  # noqa: PLC0415 (slow to import)
 
         wrong = objection_to(
-            approval, request, approvers=self._settings.approvers, now_epoch=time.time(), holds=is_signed_by
+            approval,
+            request,
+            approvers=self._settings.approvers,
+            now_epoch=time.time(),
+            holds=is_signed_by,
+            servers=self._settings.servers,
         )
         if wrong:
             raise RefusedError(f"the approval does not count: {wrong}", instead=f"{any_of(others)} can")
         return approval
 
-    def _from_directory(self, request: ApprovalRequest, code: str) -> str:
-        asked, answered = paths_of(Path(self._settings.directory), request.id)
+    def _from_mailbox(self, request: ApprovalRequest, mailbox: Mailbox) -> str:
         try:
-            write_new(asked, code)
+            name = mailbox.put(request)
             try:
-                self._show(asked.stem, request)
+                pages = " or ".join(page_of(address, name) for address in sorted(self._settings.servers))
+                self._show(f"{name}  (or at {pages})" if pages else name, request)
+                failures = 0
                 while time.time() < request.expires_epoch:
-                    if answered.exists():
-                        return text_of(answered)
+                    try:
+                        answer, failures = mailbox.answer_to(request), 0
+                    except ConfigurationError:
+                        # A database may be away for a moment, and the answer may lie there already.
+                        answer, failures = "", failures + 1
+                        if failures > MOST_FAILURES:
+                            raise
+                    if answer:
+                        return answer
                     time.sleep(POLL_SECONDS)
             finally:
-                asked.unlink(missing_ok=True)
-        except OSError as error:
-            said = (error.strerror or "").lower()
-            raise ConfigurationError(f"approvals.directory {self._settings.directory}: {said}") from error
+                mailbox.withdraw(request)
         except KeyboardInterrupt:
             raise RefusedError("no second person approved it: interrupted") from None
         return ""
 
 
-def request_text(code: str, settings: ApprovalSettings) -> str:
-    """Return a request's text: the code itself, or the file of that name. Raises ConfigurationError: it is neither."""
-    if code.lstrip().startswith(REQUEST_MARK) or not settings.directory:
-        return code
-    try:
-        return text_of(paths_of(Path(settings.directory), code)[0])
-    except OSError as error:
-        raise ConfigurationError(
-            f"there is no request {code} in {settings.directory}: {(error.strerror or '').lower()}",
-            instead="it goes when it was answered, given up or has expired; the console that asks shows its name",
-        ) from error
+def page_of(address: str, name: str) -> str:
+    """Return the address of the page of a request, at a server's address."""
+    return f"{address.rstrip('/')}/requests/{name}"
 
 
-def waiting_requests(settings: ApprovalSettings) -> tuple[tuple[str, ApprovalRequest], ...]:
-    """Return unanswered requests in the shared directory by name, oldest first.
+def request_text(code: str, settings: ApprovalSettings, mailbox: Mailbox | None = None) -> str:
+    """Return a request's text: the code itself, or what lies under that name. Raises ConfigurationError: neither."""
+    box = mailbox or mailbox_of(settings, {})
+    return code if box is None or code.lstrip().startswith(REQUEST_MARK) else box.text_of(code)
 
-    Raises ConfigurationError: there is no shared directory, or it cannot be read.
+
+def waiting_requests(settings: ApprovalSettings, mailbox: Mailbox | None = None) -> WaitingByName:
+    """Return unanswered requests by name, oldest first.
+
+    Raises ConfigurationError: requests travel by hand, or where they lie cannot be read.
     """
-    if not settings.directory:
+    box = mailbox or mailbox_of(settings, {})
+    if box is None:
         raise ConfigurationError(
-            "there is no approvals.directory, so that requests travel by hand",
+            "there is no approvals.directory or approvals.database, so that requests travel by hand",
             instead="the console that asks shows its code: safeconsole approve CODE",
         )
-    directory, found = Path(settings.directory), []
-    try:
-        names = [path.name for path in directory.iterdir() if path.suffix == ".request" and path.name[0] != "."]
-    except OSError as error:
-        raise ConfigurationError(f"approvals.directory {directory}: {(error.strerror or '').lower()}") from error
-    for name in names:
-        # What others put there may be anything, and may be gone by now.
-        with contextlib.suppress(OSError, ValueError):
-            request = request_from_code(text_of(directory / name))
-            stem = paths_of(directory, request.id)[0].stem
-            if stem == Path(name).stem and not paths_of(directory, request.id)[1].exists():
-                found.append((stem, request))
-    still = [each for each in found if time.time() < each[1].expires_epoch]
-    return tuple(sorted(still, key=lambda each: each[1].expires_epoch))
+    return box.waiting()
 
 
-def sign(request: ApprovalRequest, settings: ApprovalSettings, *, approver: str) -> str:
-    """Return an approver's signed answer as text, and store it in the shared directory if there is one.
+def sign(
+    request: ApprovalRequest,
+    settings: ApprovalSettings,
+    *,
+    approver: str,
+    mailbox: Mailbox | None = None,
+    through: str = "",
+    reason: str = "",
+) -> str:
+    """Return an approver's signed answer as text, and store it where requests lie, if anywhere.
+
+    Args:
+        through: the address of the server whose key `settings.key` is, "" for the approver's own.
+        reason: why, as they said there.
 
     Raises:
         RefusedError: it is the approver's own request, or it has expired.
-        ConfigurationError: this account has no key to sign with, or the directory cannot be used.
+        ConfigurationError: this account has no key to sign with, or the answer cannot be stored.
     """
-    if approver == request.person:
+    if is_own(request, {approver}):
         raise RefusedError(
             f"{approver} cannot approve what {approver} asked for", instead="somebody else must approve it"
         )
@@ -200,36 +230,36 @@ def sign(request: ApprovalRequest, settings: ApprovalSettings, *, approver: str)
         signer = load_signer(settings.key, account=KEYRING_ACCOUNT, what="approval signing key")
     except AuditUnavailableError as error:
         raise ConfigurationError(error.message, instead="safeconsole approve --new-key") from error
-    signature = signer.sign(signed_bytes(request, approver))
+    signature = signer.sign(signed_bytes(request, approver, through=through, reason=reason))
     answer = answer_code(
-        Approval(request=hash_of_request(request), approver=approver, key=signer.key, signature=signature)
+        Approval(
+            request=hash_of_request(request),
+            approver=approver,
+            key=signer.key,
+            signature=signature,
+            through=through,
+            reason=reason,
+        )
     )
-    if settings.directory:
-        _store_answer(request, settings, answer)
+    box = mailbox or mailbox_of(settings, {})
+    if box is not None:
+        box.store_answer(request, answer)
     return answer
 
 
-def refuse(request: ApprovalRequest, settings: ApprovalSettings, *, by: str, reason: str) -> None:
+def refuse(
+    request: ApprovalRequest, settings: ApprovalSettings, *, by: str, reason: str, mailbox: Mailbox | None = None
+) -> None:
     """Store a refusal with its reason in place of the answer.
 
     Raises:
         RefusedError: it was answered already.
-        ConfigurationError: there is no shared directory, or it cannot be used.
+        ConfigurationError: requests travel by hand, or the answer cannot be stored.
     """
-    if not settings.directory:
+    box = mailbox or mailbox_of(settings, {})
+    if box is None:
         raise ConfigurationError(
-            "a no travels through approvals.directory, and none is configured",
+            "a no travels through approvals.directory or approvals.database, and none is configured",
             instead="say it to them; without an answer the request expires",
         )
-    _store_answer(request, settings, msgspec.json.encode(ApproverRefusal(refused_by=by, reason=reason)).decode())
-
-
-def _store_answer(request: ApprovalRequest, settings: ApprovalSettings, answer: str) -> None:
-    try:
-        write_new(paths_of(Path(settings.directory), request.id)[1], answer)
-    except FileExistsError:
-        raise RefusedError(
-            "the request was answered already", instead="it counts once; nothing is left to do"
-        ) from None
-    except OSError as error:
-        raise ConfigurationError(f"approvals.directory: {(error.strerror or '').lower()}") from error
+    box.store_answer(request, msgspec.json.encode(ApproverRefusal(refused_by=by, reason=reason)).decode())

@@ -10,7 +10,7 @@ import base64
 import binascii
 import hashlib
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 import msgspec
@@ -18,6 +18,8 @@ import msgspec
 # A request says what, where, who, why and until when. The answer is a signature over exactly that, so that it fits no
 # other request. The console that asked is the only one that takes the answer, once.
 
+
+NO_SERVERS: Mapping[str, str] = {}
 
 REQUEST_MARK = "sc-request-"
 ANSWER_MARK = "sc-answer-"
@@ -42,6 +44,7 @@ class ApprovalRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
         evidence: what the person who asks was shown, one line each.
         window_seconds: duration, > 0.
         expires_epoch: seconds since 1970, UTC, after which no answer counts.
+        login: the account that asks, which may have another name than the person.
     """
 
     id: str
@@ -62,9 +65,10 @@ class ApprovalRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     evidence: tuple[str, ...]
     window_seconds: float
     expires_epoch: int
+    login: str = ""
 
 
-class Approval(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Approval(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
     """A second person's yes.
 
     Attributes:
@@ -72,12 +76,16 @@ class Approval(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         approver: the name that the configuration gives to their public key.
         key: fingerprint of that key.
         signature: hexadecimal Ed25519 signature over `signed_bytes`.
+        through: the address of the pages where they said so, whose key signed it; "" for a key of their own.
+        reason: why, as they said there.
     """
 
     request: str
     approver: str
     key: str
     signature: str
+    through: str = ""
+    reason: str = ""
 
 
 class ApproverRefusal(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -126,8 +134,12 @@ def request_hash(request: ApprovalRequest) -> str:
     return hashlib.sha256(msgspec.json.encode(request, order="deterministic")).hexdigest()
 
 
-def signed_bytes(request: ApprovalRequest, approver: str) -> bytes:
-    return f"safeconsole approval\n{request_hash(request)}\n{approver}".encode()
+def signed_bytes(request: ApprovalRequest, approver: str, *, through: str = "", reason: str = "") -> bytes:
+    """Return what an approval signs; what a server signs is never what a person's own key does."""
+    if not through:
+        return f"safeconsole approval\n{request_hash(request)}\n{approver}".encode()
+    told = msgspec.json.encode((request_hash(request), approver, through, reason))
+    return b"safeconsole approval through a server\n" + told
 
 
 def request_code(request: ApprovalRequest) -> str:
@@ -160,6 +172,7 @@ def objection_to(
     approvers: Mapping[str, str],
     now_epoch: float,
     holds: Callable[[str, str, bytes, str], bool],
+    servers: Mapping[str, str] = NO_SERVERS,
 ) -> str:
     """Return why an approval is invalid, or "".
 
@@ -168,19 +181,28 @@ def objection_to(
         approvers: public keys by person, from the configuration.
         now_epoch: seconds since 1970, UTC.
         holds: whether (public key, fingerprint, message, signature) belong together.
+        servers: public keys of servers that say who approved, by address, from the configuration.
     """
     if approval.request != request_hash(request):
         return "it answers another request"
     if not now_epoch < request.expires_epoch:
         return "the request has expired"
-    if approval.approver == request.person:
+    if is_own(request, {approval.approver}):
         return f"{request.person} cannot approve what {request.person} asked for"
-    public = approvers.get(approval.approver)
+    signer = approval.through or approval.approver
+    public = (servers if approval.through else approvers).get(signer)
     if public is None:
-        return f"{approval.approver} is not an approver in this console's configuration"
-    if not holds(public, approval.key, signed_bytes(request, approval.approver), approval.signature):
-        return f"the signature is not {approval.approver}'s"
+        return f"{signer} is not {'a server' if approval.through else 'an approver'} in this console's configuration"
+    signed = signed_bytes(request, approval.approver, through=approval.through, reason=approval.reason)
+    if not holds(public, approval.key, signed, approval.signature):
+        return f"the signature is not {signer}'s"
     return ""
+
+
+def is_own(request: ApprovalRequest, names: Iterable[str]) -> bool:
+    """Return whether a request is of somebody with one of these names."""
+    theirs = {request.person.casefold(), request.login.casefold()} - {""}
+    return not theirs.isdisjoint(name.casefold() for name in names)
 
 
 def any_of(names: tuple[str, ...]) -> str:
@@ -254,6 +276,10 @@ class SecondPerson(Protocol):
 
     def approvers(self, person: str) -> tuple[str, ...]:
         """Return who could approve a person's requests, sorted."""
+        ...
+
+    def how(self, person: str, waiting: Waiting) -> str:
+        """Return what those who can approve a person's waiting request do: who, and by which command or page."""
         ...
 
     def holds_key_of(self, person: str) -> bool:

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from safeconsole.approvals.mailbox import DirectoryMailbox, Mailbox, name_of, paths_of, text_of, write_new
 from safeconsole.approvals.requests import (
     Approval,
     ApprovalRequest,
@@ -29,38 +29,9 @@ from safeconsole.approvals.requests import (
     request_from_code,
     request_hash,
 )
-from safeconsole.audit.files import make_private_directory, open_appending, sync_directory, write_whole
+from safeconsole.audit.files import make_private_directory, open_appending, sync_directory
 from safeconsole.config.settings import ApprovalSettings
 from safeconsole.errors import ConfigurationError, RefusedError
-
-LARGEST_ANSWER_BYTES = 64 * 1024
-
-
-def paths_of(directory: Path, request: str) -> tuple[Path, Path]:
-    """Return the paths of a request and its answer, by the request's id."""
-    # The id comes from another computer's text: it MUST not be able to name a path.
-    name = re.sub(r"[^A-Za-z0-9-]", "-", request)[:100]
-    return directory / f"{name}.request", directory / f"{name}.answer"
-
-
-def text_of(path: Path) -> str:
-    # What others put there may be no file at all; nobody is to wait for a pipe.
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
-        return (file.read(LARGEST_ANSWER_BYTES) or b"").decode("utf-8", "replace")
-
-
-def write_new(path: Path, text: str) -> None:
-    """Write a file that the group may read: completely or not at all, never replacing one."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = open_appending(draft, new=True)
-    try:
-        write_whole(descriptor, f"{text}\n".encode())
-        os.fchmod(descriptor, 0o640)
-        os.link(draft, path)
-    finally:
-        os.close(descriptor)
-        draft.unlink()
-
 
 # What lies here is written by the agent's own account, so none of it is believed: the answer is a signature over
 # every field of the request, the request has to ask for exactly what is asked for now, and it counts once.
@@ -76,10 +47,14 @@ class WaitingRequests:
         directory: the audit directory.
         settings: trusted approvers, and where answers are stored.
         given: an answer that was brought by hand, "" for none.
+        mailbox: where requests lie for other computers, None for the one that the settings name.
     """
 
-    def __init__(self, directory: Path, settings: ApprovalSettings, *, given: str = "") -> None:
+    def __init__(
+        self, directory: Path, settings: ApprovalSettings, *, given: str = "", mailbox: Mailbox | None = None
+    ) -> None:
         self._directory = directory / FOLDER
+        self._mailbox = mailbox or mailbox_of(settings, {})
         self._settings = settings
         self._given = given
 
@@ -91,7 +66,12 @@ class WaitingRequests:
             if answer is None or (self._used(waiting).exists() and not self._given):
                 continue
             wrong = objection_to(
-                answer, waiting, approvers=self._settings.approvers, now_epoch=time.time(), holds=is_signed_by
+                answer,
+                waiting,
+                approvers=self._settings.approvers,
+                now_epoch=time.time(),
+                holds=is_signed_by,
+                servers=self._settings.servers,
             )
             if not wrong and not self._claim(waiting):
                 wrong = "it was used already, and an approval counts once"
@@ -130,16 +110,17 @@ class WaitingRequests:
                     return self._shown(waiting)
             write_new(paths_of(self._directory, request.id)[0], request_code(request))
             sync_directory(self._directory)
-            if self._settings.directory:
-                write_new(paths_of(Path(self._settings.directory), request.id)[0], request_code(request))
         except OSError as error:
-            where = self._settings.directory or str(self._directory)
-            raise ConfigurationError(f"a request for approval cannot be put into {where}: {_said(error)}") from error
+            raise ConfigurationError(
+                f"a request for approval cannot be put into {self._directory}: {_said(error)}"
+            ) from error
+        if self._mailbox is not None:
+            self._mailbox.put(request)
         return self._shown(request)
 
     def _shown(self, request: ApprovalRequest) -> Waiting:
-        by_hand = not self._settings.directory
-        code = request_code(request) if by_hand else paths_of(self._directory, request.id)[0].stem
+        by_hand = self._mailbox is None
+        code = request_code(request) if by_hand else name_of(request.id)
         return Waiting(request=request, code=code, by_hand=by_hand)
 
     def _for_the_same(self, request: ApprovalRequest) -> Iterator[ApprovalRequest]:
@@ -154,9 +135,11 @@ class WaitingRequests:
 
     def _answer_to(self, waiting: ApprovalRequest) -> Approval | None:
         text = self._given
-        for place in () if text else filter(None, (self._settings.directory, str(self._directory))):
+        if not text and self._mailbox is not None:
+            text = self._mailbox.answer_to(waiting)
+        if not text:
             with contextlib.suppress(FileNotFoundError):
-                text = text or text_of(paths_of(Path(place), waiting.id)[1])
+                text = text_of(paths_of(self._directory, waiting.id)[1])
         if not text.strip():
             return None
         refusal = refusal_in(text)
@@ -185,12 +168,24 @@ class WaitingRequests:
     def _clear_away(self) -> None:
         for waiting in list(self._kept()):
             if waiting.expires_epoch <= time.time():
-                here = paths_of(self._directory, waiting.id)[0]
-                shared = paths_of(Path(self._settings.directory), waiting.id)[0] if self._settings.directory else here
-                answered = paths_of(self._directory, waiting.id)[1]
-                for path in (shared, self._used(waiting), answered, here):
+                if self._mailbox is not None:
+                    self._mailbox.withdraw(waiting)
+                here, answered = paths_of(self._directory, waiting.id)
+                for path in (self._used(waiting), answered, here):
                     with contextlib.suppress(OSError):
                         path.unlink()
+
+
+def mailbox_of(settings: ApprovalSettings, environ: Mapping[str, str]) -> Mailbox | None:
+    """Return the configured place, None where requests travel by hand. Raises ConfigurationError."""
+    if settings.directory:
+        return DirectoryMailbox(Path(settings.directory))
+    if not settings.database:
+        return None
+    # Imported here: only who has such a database pays for it.
+    from safeconsole.approvals.request_database import open_mailbox  # noqa: PLC0415
+
+    return open_mailbox(settings, environ)
 
 
 def refused(refusal: ApproverRefusal) -> RefusedError:

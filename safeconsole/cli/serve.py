@@ -6,6 +6,7 @@ import json
 import select
 import ssl
 import threading
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,10 +19,13 @@ from safeconsole.errors import ConfigurationError
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from safeconsole.approvals.mailbox import Mailbox
+    from safeconsole.approvals.telling import Telling
     from safeconsole.config.settings import ServeSettings
     from safeconsole.web.server import PageServer
     from safeconsole.web.sign_in import Provider
 
+TELL_SECONDS = 2.0
 DATABASE_EXAMPLE = "postgresql+psycopg://serve:{secret}@db9/audit, sqlite:////srv/safeconsole/audit.db"
 
 
@@ -53,8 +57,11 @@ def serve(app: Application, /, listen: str, tls_cert: str, tls_key: str, health:
 
 
 def _serve(app: Application, settings: ServeSettings, server: PageServer, health: str) -> None:
+    from safeconsole.approvals.carrying import page_of
+    from safeconsole.approvals.telling import Telling, hooks_of
     from safeconsole.audit.central_archive import CentralArchive
     from safeconsole.audit.index import Indexer, Indexing
+    from safeconsole.web.approving import Approving
     from safeconsole.web.metrics import PageCounts
     from safeconsole.web.server import PageServer
     from safeconsole.web.team import SignIns, TeamDesk, respond
@@ -63,9 +70,11 @@ def _serve(app: Application, settings: ServeSettings, server: PageServer, health
     archive = CentralArchive(engine, app.clock, public_keys=app.settings().audit.public_keys)
     counts = PageCounts(archive.counts)
     indexing = Indexing(Indexer(engine), told=counts.indexed)
+    approving = Approving(settings=settings, mailbox=_mailbox(app, engine))
+    telling = Telling(approving.mailbox, hooks_of(settings.hooks, app.environ), partial(page_of, settings.url))
     desk = TeamDesk(
         settings=settings, archive=archive, provider=_provider(app, settings), sign_ins=SignIns(settings),
-        behind=indexing.behind,
+        approving=approving, behind=indexing.behind,
     )  # fmt: skip
     server.answer = counts.counting(partial(respond, desk=desk))
     servers, said = [server], {"listen": _shown(server), "url": settings.url}
@@ -73,17 +82,35 @@ def _serve(app: Application, settings: ServeSettings, server: PageServer, health
         servers.append(_listening(address_of(health, "--health"), PageServer, threads=2))
         servers[-1].answer = counts.health
         said["health"] = _shown(servers[-1])
+    over = threading.Event()
     with end_signals() as until:
         indexing.start()
+        threading.Thread(target=_tell, args=(telling, over), name="safeconsole-telling", daemon=True).start()
         for each in servers:
             threading.Thread(target=each.serve_forever, name="safeconsole-pages", daemon=True).start()
         click.echo(json.dumps(said))
         select.select([until], [], [])
+    over.set()
     for each in servers:
         each.shutdown()
         each.server_close()
     indexing.stop()
     engine.dispose()
+
+
+def _tell(telling: Telling, over: threading.Event) -> None:
+    while not over.wait(TELL_SECONDS):
+        # The database may be away; what waits is told when it is back.
+        with suppress(ConfigurationError):
+            telling.step()
+
+
+def _mailbox(app: Application, engine: Engine) -> Mailbox:
+    """Return where requests lie: what [approvals] names, else the central database."""
+    from safeconsole.approvals.waiting import mailbox_of
+    from safeconsole.approvals.request_database import DatabaseMailbox
+
+    return mailbox_of(app.settings().approvals, app.environ) or DatabaseMailbox(engine, "the central database")
 
 
 def _database(app: Application, settings: ServeSettings) -> Engine:

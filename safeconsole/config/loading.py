@@ -329,7 +329,7 @@ def _make_absolute(table: Table, folder: Path) -> None:
         for key in ("ca", "server_key"):
             if tls.get(key):
                 tls[key] = str(folder / Path(tls[key]).expanduser())
-    for section, key in (("audit", "directory"), ("approvals", "directory"), ("approvals", "key")):
+    for section, key in (("audit", "directory"), ("approvals", "directory"), ("approvals", "key"), ("serve", "key")):
         named = table.get(section, {}).get(key, "")
         if named and named != "keyring":
             table[section][key] = str(folder / Path(named).expanduser())
@@ -431,10 +431,13 @@ def _check_approvals(approvals: ApprovalSettings, source: Path) -> None:
     # `not <` rather than `>=`: a NaN must be refused too.
     if not 0 < approvals.wait_seconds <= LONGEST_WAIT_SECONDS:
         raise ConfigurationError(f"{source}: approvals.wait_seconds: it is over 0 and at most {LONGEST_WAIT_SECONDS:g}")
-    for name, public in approvals.approvers.items():
+    if approvals.directory and approvals.database:
+        raise ConfigurationError(f"{source}: approvals: requests lie in a directory or a database, not in both")
+    keys = [(f"approvers.{name}", public) for name, public in approvals.approvers.items()]
+    for name, public in (*keys, *((f"servers.{name}", public) for name, public in approvals.servers.items())):
         if not re.fullmatch(r"[0-9a-fA-F]{64}", public):
             raise ConfigurationError(
-                f"{source}: approvals.approvers.{name}: it is not a public key of 64 hexadecimal digits",
+                f"{source}: approvals.{name}: it is not a public key of 64 hexadecimal digits",
                 instead="safeconsole approve --new-key FILE|keyring prints one",
             )
 

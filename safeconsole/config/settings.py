@@ -240,13 +240,19 @@ class ApprovalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     Attributes:
         key: file of this account's own Ed25519 key, or "keyring"; needed to approve, not to ask.
         approvers: public keys of 64 hexadecimal digits, by login identity.
+        servers: public keys of servers that say who approved (`safeconsole serve`), by address.
         directory: shared directory for requests and answers; "" means that they are pasted.
+        database: instead of a directory, a database's SQLAlchemy URL; "" for none.
+        secret_variable: the environment variable whose value replaces `{secret}` in it.
         wait_seconds: how long a request can be answered, > 0.
     """
 
     key: str = "keyring"
     approvers: dict[str, str] = {}
+    servers: dict[str, str] = {}
     directory: str = ""
+    database: str = ""
+    secret_variable: str = ""
     wait_seconds: float = 900.0
 
 
@@ -340,6 +346,19 @@ class SignInSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     groups_claim: str = "groups"
 
 
+class HookSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A channel that is told of requests for approval.
+
+    Attributes:
+        kind: what it understands: Slack's incoming webhooks, Teams' workflows, or a JSON object of title, link, lines.
+        secret_variable: the environment variable whose value replaces `{secret}` in the address.
+    """
+
+    kind: Literal["slack", "teams", "json"]
+    address: str
+    secret_variable: str = ""
+
+
 class ServeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The pages of a team, `safeconsole serve`.
 
@@ -350,6 +369,8 @@ class ServeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         roles: groups by role: reader, reviewer, approver; the last two read as well.
         people: login identities by the name that the provider gives a person, the first being the one that they are
             known by; with it, whoever is not in it reads only.
+        hooks: channels that are told of requests for approval.
+        key: file of the Ed25519 key that signs what approvers say here; "" lets nobody approve here.
         session_hours: how long a sign-in lasts, > 0.
         threads: requests that are answered at a time, > 0.
     """
@@ -360,6 +381,8 @@ class ServeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     sign_in: SignInSettings = SignInSettings()
     roles: dict[Literal["reader", "reviewer", "approver"], tuple[str, ...]] = {}
     people: dict[str, tuple[str, ...]] = {}
+    hooks: dict[str, HookSettings] = {}
+    key: str = ""
     session_hours: float = 8.0
     threads: int = 8
 
@@ -406,3 +429,19 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
                 f"cluster {name} is not in the configuration", instead=f"configured clusters: {known}"
             )
         return self.clusters[name]
+
+
+def secret_variables(settings: Settings) -> tuple[str, ...]:
+    """Return the environment variables that hold secrets other than passwords of clusters."""
+    serve = settings.serve
+    named = (
+        settings.notices.secret_variable,
+        settings.capacity.secret_variable,
+        settings.gateway.secret_variable,
+        settings.approvals.secret_variable,
+        serve.secret_variable,
+        serve.sign_in.client_secret_variable,
+        *(sink.secret_variable for sink in settings.audit.sinks.values()),
+        *(hook.secret_variable for hook in serve.hooks.values()),
+    )
+    return tuple(filter(None, named))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from safeconsole.cluster.engine import Column, Row
 from safeconsole.errors import DeniedError, OutcomeUnknownError, RefusedError, Remedy, SafeConsoleError
 from safeconsole.output.formats import render
-from safeconsole.output.text import PLAIN, StreamStyle, clipped, safe, size_text, width_of
+from safeconsole.output.text import PLAIN, StreamStyle, clipped, clock_text, safe, size_text, until_text, width_of
 from safeconsole.policy.decision import Assessment
 from safeconsole.policy.policy import Policy, explanation_of
 from safeconsole.policy.readings import Gates, Reading, unfit_reasons
@@ -17,6 +17,8 @@ from safeconsole.sqltext.vocabulary import Role, Verdict
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+    from safeconsole.approvals.requests import ApprovalRequest
 
 
 SHOWN_STATEMENT = 300
@@ -172,6 +174,21 @@ def split_label(line: str) -> tuple[str, str]:
     """Return an evidence line's label and text, both safe; a line without a short label has the label ""."""
     label, colon, text = line.partition(": ")
     return (safe(label), safe(text)) if colon and len(label) <= 20 else ("", safe(line))
+
+
+def request_lines(request: ApprovalRequest) -> Lines:
+    """Return what a second person is shown of a request, what would run last; the texts are as they came."""
+    said = (
+        ("who", f"{request.person} on {request.host}{f', by a program: {request.agent}' if request.agent else ''}"),
+        ("where", f"{request.cluster} ({request.environment}) {request.node}".rstrip()),
+        ("schema", request.schema or "none"),
+        ("reason", request.reason),
+        ("ticket", request.ticket or "none"),
+        ("for", clock_text(request.window_seconds)),
+        ("until", f"{until_text(request.expires_epoch)}, once"),
+        ("what", request.sql or "every statement that needs an elevation"),
+    )
+    return (*(split_label(line) for line in request.evidence), *said)
 
 
 def _what_became_of_it(error: SafeConsoleError) -> str:

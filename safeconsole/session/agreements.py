@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 
-from safeconsole.approvals.requests import Approval, ApprovalRequest, Notice, SecondPerson, any_of, is_portable
+from safeconsole.approvals.requests import Approval, ApprovalRequest, Notice, SecondPerson, is_portable
 from safeconsole.audit.record import Approved, Journal, Noticed
 from safeconsole.clock import Clock
 from safeconsole.config.identity import NameProof
@@ -220,7 +220,7 @@ class Agreements:
         raise RefusedError(
             f"{refusal}; somebody else than {request.person} has to approve {what}",
             evidence=request.evidence,
-            instead=f"{any_of(others)} runs `{command}` before {until}; then run the same again",
+            instead=f"{second.how(request.person, waiting)} before {until}; then run the same again",
             remedies=(Remedy(Action.BRING_APPROVAL),) if waiting.by_hand else (),
         )
 
@@ -235,11 +235,12 @@ class Agreements:
     def _record_approved(self, asked: Grant, approval: Approval, reason: str = "") -> None:
         """Record a second person's approval. Raises RefusedError: it may be the first person under another name."""
         login = self._visit.person.login
-        if approval.approver == login:
+        if approval.approver.casefold() == login.casefold():
             raise RefusedError(
                 f"the approval does not count: {login} is the account that asks",
                 instead="somebody else has to approve it",
             )
+        through = f"through {approval.through}" if approval.through else ""
         self._journal.append(
             Approved(
                 statement=asked.request.statement,
@@ -248,7 +249,7 @@ class Agreements:
                 answer="approved",
                 digest=asked.request.digest,
                 key=approval.key,
-                reason=reason,
+                reason=": ".join(filter(None, (reason, through, approval.reason))),
             ),
             durable=True,
         )
@@ -291,6 +292,7 @@ class Agreements:
             evidence=considered.evidence if considered and request.digest else request.evidence,
             window_seconds=request.window_seconds,
             expires_epoch=expires_epoch,
+            login=person.login,
         )
 
 

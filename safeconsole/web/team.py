@@ -21,6 +21,7 @@ from safeconsole.audit.search import Query, moment_of, query_of
 from safeconsole.config.settings import ServeSettings
 from safeconsole.errors import AuditUnavailableError, ConfigurationError, RefusedError, SafeConsoleError
 from safeconsole.web import pages
+from safeconsole.web.approving import Approving, Deciding, approvals_page, request_page
 from safeconsole.web.reading import elevations_in, plots_of, queued, waits_for
 from safeconsole.web.server import HttpRequest, Response, static_file, text_response
 from safeconsole.web.sign_in import ProvenName, Provider
@@ -33,6 +34,7 @@ MOST_SIGNED_IN = 5_000
 LONGEST_NAME = 190
 LONGEST_PATH = 1_000
 GONE_LINES = "its lines are no longer in the central database"
+_REQUEST_PATH = re.compile(r"/requests/([A-Za-z0-9-]{1,100})")
 _SESSION_PATH = re.compile(r"/sessions/([^/]+)(/review)?")
 
 
@@ -109,6 +111,7 @@ class TeamDesk(msgspec.Struct, frozen=True, kw_only=True):
     """What the pages are made of.
 
     Attributes:
+        approving: requests for approval.
         behind: says what the index lacks, "" for nothing.
     """
 
@@ -116,6 +119,7 @@ class TeamDesk(msgspec.Struct, frozen=True, kw_only=True):
     archive: CentralArchive
     provider: Provider
     sign_ins: SignIns
+    approving: Approving
     behind: Callable[[], str]
 
     @property
@@ -150,7 +154,7 @@ def respond(request: HttpRequest, desk: TeamDesk) -> Response:
     viewer = pages.Viewer(by=signed_in.by, csrf=signed_in.csrf, base=desk.base, roles=signed_in.roles)
     try:
         if request.method == "POST":
-            return _posted(request, path, desk, signed_in)
+            return _posted(request, path, desk, (viewer, signed_in))
         if not signed_in.roles:
             raise RefusedError(
                 f"{signed_in.by} has no role here", instead="[serve.roles] names the groups that have one"
@@ -218,7 +222,18 @@ def _comes_from_here(request: HttpRequest, desk: TeamDesk) -> bool:
     return site in {"none", "same-origin"} or followed
 
 
-def _posted(request: HttpRequest, path: str, desk: TeamDesk, signed_in: SignedIn) -> Response:
+def _decided(name: str, form: Mapping[str, str], desk: TeamDesk, who: tuple[pages.Viewer, SignedIn]) -> Response:
+    viewer, signed_in = who
+    told = desk.approving.decide(name, form, deciding(signed_in))
+    return Response(status=200, body=pages.message_page(viewer, "Answered", told))
+
+
+def deciding(signed_in: SignedIn) -> Deciding:
+    return Deciding(by=signed_in.by, names=signed_in.names, roles=signed_in.roles)
+
+
+def _posted(request: HttpRequest, path: str, desk: TeamDesk, who: tuple[pages.Viewer, SignedIn]) -> Response:
+    viewer, signed_in = who
     form = {name: values[0] for name, values in parse_qs(request.body.decode("utf-8", "replace")).items()}
     if not hmac.compare_digest(form.get("csrf", "").encode(), signed_in.csrf.encode()):
         return text_response(403, "This form is not from this page.")
@@ -226,6 +241,9 @@ def _posted(request: HttpRequest, path: str, desk: TeamDesk, signed_in: SignedIn
         desk.sign_ins.end(_cookie(request, COOKIE))
         gone = ("Set-Cookie", f"{COOKIE}=; Max-Age=0; {ATTRIBUTES}")
         return msgspec.structs.replace(text_response(200, "You are signed out here."), headers=(gone,))
+    asked = _REQUEST_PATH.fullmatch(path)
+    if asked is not None:
+        return _decided(asked.group(1), form, desk, (viewer, signed_in))
     matched = _SESSION_PATH.fullmatch(path)
     if matched is None or not matched.group(2):
         raise ConfigurationError("there is no such page")
@@ -249,8 +267,17 @@ def _got(path: str, query: Mapping[str, str], desk: TeamDesk, who: tuple[pages.V
             return Response(status=200, body=_search(desk, viewer, query))
         case "/timeline":
             return Response(status=200, body=_timeline(desk, viewer, query))
+        case "/approvals":
+            return Response(status=200, body=approvals_page(viewer, desk.approving.mailbox.waiting()))
+        case _ if asked := _REQUEST_PATH.fullmatch(path):
+            return Response(status=200, body=_request(desk, viewer, asked.group(1), who[1]))
         case _:
             return _one_session(path, query, desk, who)
+
+
+def _request(desk: TeamDesk, viewer: pages.Viewer, name: str, signed_in: SignedIn) -> str:
+    request = desk.approving.request(name)
+    return request_page(viewer, name, request, desk.approving.objection_to(request, deciding(signed_in)))
 
 
 def _one_session(path: str, query: Mapping[str, str], desk: TeamDesk, who: tuple[pages.Viewer, SignedIn]) -> Response:

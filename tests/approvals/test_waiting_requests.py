@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import msgspec
 import pytest
 
-from safeconsole.approvals.carrying import request_text, sign
-from safeconsole.approvals.waiting import FOLDER, WaitingRequests
+from safeconsole.approvals.carrying import request_text, sign, waiting_requests
+from safeconsole.approvals.waiting import FOLDER, WaitingRequests, mailbox_of
 from safeconsole.approvals.requests import ApprovalRequest, approval_from_code, request_code, request_from_code
 from safeconsole.errors import ConfigurationError, RefusedError
 from tests.approvals.test_approvals import keys, settings  # noqa: F401 (fixtures)
@@ -18,13 +18,15 @@ def live(seconds=60, **changes):
     return asked(expires_epoch=int(time.time()) + seconds, agent="ci", **changes)
 
 
-@pytest.fixture(params=["directory", "by hand"])
+@pytest.fixture(params=["directory", "database", "by hand"])
 def way(request, settings, tmp_path):  # noqa: F811
     """Sessions one after the other, and bob, who answers what waits."""
     shared = tmp_path / "shared"
     shared.mkdir()
     if request.param == "directory":
         settings = msgspec.structs.replace(settings, directory=str(shared))
+    if request.param == "database":
+        settings = msgspec.structs.replace(settings, database=f"sqlite:///{tmp_path}/requests.db")
     return Way(tmp_path, settings)
 
 
@@ -32,8 +34,16 @@ class Way:
     def __init__(self, place, settings):
         self.place, self.settings, self.answer = place, settings, ""
 
+    @property
+    def is_carried(self):
+        """Whether nobody carries texts by hand."""
+        return bool(self.settings.directory or self.settings.database)
+
+    def lying(self):
+        return waiting_requests(self.settings) if self.is_carried else ()
+
     def session(self):
-        return WaitingRequests(self.place, self.settings, given="" if self.settings.directory else self.answer)
+        return WaitingRequests(self.place, self.settings, given="" if self.is_carried else self.answer)
 
     def put_down(self, request):
         return self.session().put_down(request)
@@ -50,12 +60,12 @@ def test_nothing_waits_where_nothing_was_put_down(way):
 def test_a_later_session_uses_the_answer_once(way):
     first = live(id="s1.1", evidence=("lag 0 s",))
     waiting = way.put_down(first)
-    assert waiting.by_hand != bool(way.settings.directory)
+    assert waiting.by_hand != way.is_carried
     assert way.session().earlier(live(id="s2.1")) is None
     way.approve(waiting.code)
     found, approval = way.session().earlier(live(id="s2.1", evidence=("lag 3 s",)))
     assert (found, approval.approver) == (first, "bob")
-    if way.settings.directory:
+    if way.is_carried:
         assert way.session().earlier(live(id="s3.1")) is None
     else:
         with pytest.raises(RefusedError, match="counts once"):
@@ -74,7 +84,7 @@ def test_asking_again_finds_what_waits_already(way):
 def test_the_answer_counts_for_nothing_else(way, field):
     way.approve(way.put_down(live(id="s1.1")).code)
     changed = msgspec.structs.replace(live(id="s2.1"), **{field: 901.0 if field == "window_seconds" else "other"})
-    if way.settings.directory:
+    if way.is_carried:
         assert way.session().earlier(changed) is None
     else:
         with pytest.raises(RefusedError, match="no request that waits here"):
@@ -85,19 +95,19 @@ def test_after_its_time_nothing_counts_and_all_of_it_is_cleared_away(way):
     waiting = way.put_down(live(id="s1.1", seconds=2))
     way.approve(waiting.code)
     time.sleep(2.1)
-    if way.settings.directory:
+    if way.is_carried:
         assert way.session().earlier(live(id="s2.1")) is None
     else:
         with pytest.raises(RefusedError):
             way.session().earlier(live(id="s2.1"))
     way.put_down(live(id="s3.1"))
     assert [path.stem for path in (way.place / FOLDER).iterdir()] == ["s3-1"]
-    assert [path.stem for path in way.place.glob("shared/*.request")] == ["s3-1"] * bool(way.settings.directory)
+    assert [name for name, _ in way.lying()] == ["s3-1"] * way.is_carried
 
 
 def test_a_request_that_gave_itself_more_time_than_the_configuration_is_not_believed(way):
     way.approve(way.put_down(live(id="s1.1", seconds=10_000)).code)
-    if way.settings.directory:
+    if way.is_carried:
         assert way.session().earlier(live(id="s2.1")) is None
     else:
         with pytest.raises(RefusedError):
@@ -131,17 +141,18 @@ def test_what_is_written_into_it_by_hand_is_passed_over(way):
     (folder / "junk.request").write_text("sc-request-AAAA")
     (folder / "empty.request").write_text("")
     (folder / "there.request").symlink_to("/etc/passwd")
-    assert way.session().earlier(live(id="s2.1")) is None if way.settings.directory else True
+    assert way.session().earlier(live(id="s2.1")) is None if way.is_carried else True
     assert way.put_down(live(id="s2.1")).request.id == "s1.1"
 
 
 def test_an_agent_that_writes_its_own_request_gets_no_signature_by_it(way):
     way.put_down(live(id="s1.1"))
-    way.approve(request_code(live(id="s0.1", sql="DROP TABLE u", digest="e")) if not way.settings.directory else "s1-1")
+    way.approve(request_code(live(id="s0.1", sql="DROP TABLE u", digest="e")) if not way.is_carried else "s1-1")
     mine = live(id="s9.1", sql="DROP TABLE x", digest="x")
     (way.place / FOLDER / "s9-1.request").write_text(request_code(mine))
-    if way.settings.directory:
-        (way.place / "shared" / "s9-1.answer").write_bytes((way.place / "shared" / "s1-1.answer").read_bytes())
+    if way.is_carried:
+        box = mailbox_of(way.settings, {})
+        box.store_answer(mine, box.answer_to(live(id="s1.1")))
         with pytest.raises(RefusedError, match="another request"):
             way.session().earlier(live(id="s10.1", sql="DROP TABLE x", digest="x"))
     else:
@@ -164,7 +175,7 @@ def test_an_approval_whose_attempt_sent_nothing_can_be_used_again_once(way):
     found, approval = way.session().earlier(live(id="s2.1"))
     way.session().give_back(found, approval)
     assert way.session().earlier(live(id="s3.1")) == (found, approval)
-    if way.settings.directory:
+    if way.is_carried:
         assert way.session().earlier(live(id="s4.1")) is None
     else:
         with pytest.raises(RefusedError, match="counts once"):

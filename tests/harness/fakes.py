@@ -135,6 +135,9 @@ class FakeSecond:
     def approvers(self, person):
         return ("grace", "linus")
 
+    def how(self, person, waiting):
+        return f"one of grace, linus runs `safeconsole approve {waiting.code}`"
+
     def holds_key_of(self, person):
         return person in self.keys
 

@@ -11,12 +11,14 @@ from functools import partial
 
 from oidc_provider_mock import User, run_server_in_thread
 
+from safeconsole.approvals.request_database import DatabaseMailbox
 from safeconsole.audit.central import DatabaseSink, open_database
 from safeconsole.audit.central_archive import CentralArchive
 from safeconsole.audit.index import Indexer, make_tables
 from safeconsole.audit.shipping import Shipper
 from safeconsole.clock import SystemClock
 from safeconsole.config.settings import ServeSettings, SignInSettings
+from safeconsole.web.approving import Approving
 from safeconsole.web.server import PageServer
 from safeconsole.web.sign_in import Provider
 from safeconsole.web.team import SignIns, TeamDesk, respond
@@ -117,7 +119,7 @@ def archive_of(url, *, directory=None):
 
 
 @contextmanager
-def pages(archive, issuer, **settings):
+def pages(archive, issuer, *, mailbox=None, **settings):
     """Serve an archive's pages; yields a function that opens a new browser, and the desk."""
     server = PageServer(threads=2)
     url = f"http://localhost:{server.server_address[1]}/"
@@ -125,7 +127,10 @@ def pages(archive, issuer, **settings):
         url=url, roles=ROLES, sign_in=SignInSettings(issuer=issuer, client_id="safeconsole"), **settings
     )
     made = Provider(about.sign_in, redirect=f"{url}signed-in", secret="s")
-    desk = TeamDesk(settings=about, archive=archive, provider=made, sign_ins=SignIns(about), behind=lambda: "")
+    approving = Approving(settings=about, mailbox=mailbox or DatabaseMailbox(archive._engine, "here"))
+    desk = TeamDesk(
+        settings=about, archive=archive, provider=made, sign_ins=SignIns(about), approving=approving, behind=lambda: ""
+    )
     server.answer = partial(respond, desk=desk)
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     try:
