@@ -28,7 +28,8 @@ from safeconsole.approvals.request_database import DatabaseMailbox
 from safeconsole.audit.central import ENTRIES, open_database
 from safeconsole.audit.central_archive import CentralArchive
 from safeconsole.audit.host_log import Anchor, AnchorEvent
-from safeconsole.audit.index import Indexer, make_tables
+from safeconsole.audit.index import Indexer
+from safeconsole.audit.index_tables import make_tables
 from safeconsole.audit.record import (
     GENESIS,
     Asked,
@@ -51,7 +52,7 @@ from safeconsole.web.team import COOKIE, SignIns, TeamDesk, respond
 
 PEOPLE, CLUSTERS, TABLES = 200, 40, 300
 BATCH = 4_000
-BEGAN_EPOCH = 1_796_000_000
+BEGAN_EPOCH = 1_793_000_000
 SECONDS_BETWEEN = 30
 LONG_SESSION, LONG_STATEMENTS = "long", 4_000
 ROUNDS = 20

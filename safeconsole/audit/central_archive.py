@@ -16,16 +16,15 @@ from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, Table, and
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from safeconsole.audit.central import ENTRIES
-from safeconsole.audit.index import (
+from safeconsole.audit.index import ListedStatement, add_review, set_state
+from safeconsole.audit.index_tables import (
+    COVERAGE,
     REVIEWS,
     SESSIONS,
     STATEMENTS,
     STREAMS,
-    ListedStatement,
-    add_review,
     anchors_of,
     reviews_by_session,
-    set_state,
 )
 from safeconsole.audit.record import GENESIS, Entry, Finding, SessionSummary, hash_in_line, sealed_line
 from safeconsole.audit.review import REVIEW_VERSION, Review, ReviewAct, ReviewState, objection_to, state_of
@@ -65,6 +64,21 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
     state: ReviewState
     host: str
     reviews: tuple[Review, ...] = ()
+
+
+class Covered(msgspec.Struct, frozen=True, kw_only=True):
+    """What one rule of a policy decided.
+
+    Attributes:
+        policy: its name and the beginning of its hash.
+        last: the last day, UTC.
+    """
+
+    policy: str
+    rule: str
+    verdict: str
+    statements: int
+    last: str
 
 
 class FoundStatements(msgspec.Struct, frozen=True, kw_only=True):
@@ -249,6 +263,15 @@ class CentralArchive:
                 if end is None or time.monotonic() > deadline:
                     return FoundStatements(statements=tuple(found), older=end, is_whole=end is None)
                 before = end
+
+    def coverage(self, since: str) -> list[Covered]:
+        """Return what each rule decided from a day on, by policy, what decided most first."""
+        columns = (COVERAGE.c.policy, COVERAGE.c.rule, COVERAGE.c.verdict)
+        total, last = func.sum(COVERAGE.c.statements), func.max(COVERAGE.c.day)
+        wanted = select(*columns, total.label("statements"), last.label("last")).where(COVERAGE.c.day >= since)
+        with self._reading() as connection:
+            rows = connection.execute(wanted.group_by(*columns).order_by(COVERAGE.c.policy, total.desc())).mappings()
+            return [Covered(**{**row, "statements": int(row["statements"])}) for row in rows]
 
     def counts(self) -> Mapping[str, int]:
         """Return sessions that wait for a review, open sessions and damaged host logs; each counted to 1,000."""

@@ -8,120 +8,32 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 import msgspec
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Column,
-    Connection,
-    Engine,
-    Index,
-    MetaData,
-    String,
-    Table,
-    Text,
-    func,
-    insert,
-    select,
-    update,
-)
-from sqlalchemy.dialects import mysql
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Connection, Engine, Table, delete, func, insert, select, update
+from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from safeconsole.audit.central import ENTRIES, put
-from safeconsole.audit.central import METADATA as ENTRIES_METADATA
-from safeconsole.audit.host_log import Anchor, AnchorEvent
+from safeconsole.audit.host_log import AnchorEvent
+from safeconsole.audit.index_tables import (
+    ANCHORS,
+    COVERAGE,
+    REVIEWS,
+    SESSIONS,
+    STATEMENTS,
+    STREAMS,
+    anchor_in,
+    anchors_of,
+    reviews_by_session,
+)
 from safeconsole.audit.record import Entry, SessionOpened, SessionSummary, hash_in_line
 from safeconsole.audit.review import Review, ReviewState, state_of
 from safeconsole.audit.story import SessionCount, StatementStory, StoryReader
 from safeconsole.audit.verification import misplaced
 from safeconsole.sqltext.vocabulary import OutcomeKind
-
-METADATA = MetaData()
-_LONG = Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
-
-SESSIONS = Table(
-    "safeconsole_sessions",
-    METADATA,
-    Column("session", String(80), primary_key=True),
-    Column("opened", String(32), nullable=False),
-    Column("last", String(32), nullable=False),
-    Column("person", String(190), nullable=False),
-    Column("cluster", String(190), nullable=False),
-    Column("queued", Boolean, nullable=False),
-    Column("live", Boolean, nullable=False),
-    Column("state", String(10), nullable=False),
-    Column("host", String(190), nullable=False),
-    Column("summary", _LONG, nullable=False),
-    Index("safeconsole_sessions_opened", "opened", "session"),
-    Index("safeconsole_sessions_queued", "queued", "opened", "session"),
-    Index("safeconsole_sessions_state", "state", "opened", "session"),
-    Index("safeconsole_sessions_person", "person", "opened", "session"),
-    Index("safeconsole_sessions_cluster", "cluster", "opened", "session"),
-    Index("safeconsole_sessions_live", "live", "last"),
-)
-"""`person` and `cluster` in lower case, to filter by; what is shown is in `summary`."""
-
-STATEMENTS = Table(
-    "safeconsole_statements",
-    METADATA,
-    Column("session", String(80), primary_key=True),
-    Column("statement", BigInteger, primary_key=True, autoincrement=False),
-    Column("asked", String(32), nullable=False),
-    Column("person", String(190), nullable=False),
-    Column("cluster", String(190), nullable=False),
-    Column("verdict", String(20), nullable=False),
-    Column("outcome", String(20), nullable=False),
-    Column("ticket", String(190), nullable=False),
-    Column("notable", Boolean, nullable=False),
-    # "|shop.orders|orders|": a name between bars is a table's.
-    Column("tables", _LONG, nullable=False),
-    Column("policy", String(190), nullable=False),
-    Column("rules", _LONG, nullable=False),
-    Column("sql", _LONG, nullable=False),
-    Column("said", _LONG, nullable=False),
-    Column("shown", Text, nullable=False),
-    Index("safeconsole_statements_asked", "asked", "session", "statement"),
-    Index("safeconsole_statements_notable", "notable", "asked", "session"),
-    Index("safeconsole_statements_person", "person", "asked", "session"),
-    Index("safeconsole_statements_cluster", "cluster", "asked", "session"),
-    Index("safeconsole_statements_ticket", "ticket", "asked", "session"),
-    Index("safeconsole_statements_verdict", "verdict", "asked", "session"),
-    Index("safeconsole_statements_outcome", "outcome", "asked", "session"),
-)
-"""Statements of people; what consoles asked themselves is in the lines alone."""
-
-ANCHORS = Table(
-    "safeconsole_anchors",
-    METADATA,
-    Column("session", String(80), primary_key=True),
-    Column("stream", String(80), primary_key=True),
-    Column("number", BigInteger, primary_key=True, autoincrement=False),
-)
-"""Where the lines of host logs are that name a session."""
-
-STREAMS = Table(
-    "safeconsole_streams",
-    METADATA,
-    Column("stream", String(80), primary_key=True),
-    Column("lines", BigInteger, nullable=False),
-    Column("head", String(64), nullable=False),
-    Column("trouble", Text, nullable=False),
-)
-"""How far each stream was read."""
-
-REVIEWS = Table(
-    "safeconsole_reviews",
-    METADATA,
-    Column("number", BigInteger, primary_key=True, autoincrement=False),
-    Column("session", String(80), nullable=False, index=True),
-    Column("line", Text, nullable=False),
-)
-"""The team's review book: sealed lines, chained like a journal's."""
 
 HOST = "host-"
 """Begins the name of a host log's stream."""
@@ -131,6 +43,9 @@ LATE_SECONDS = 30.0
 
 ALL_SECONDS = 600.0
 """Pause between two passes over all streams."""
+
+COVER_SECONDS = 60.0
+"""Pause between two counts of what rules decided."""
 
 SILENT_SECONDS = 86_400.0
 """After this long without a line, a session that never closed counts as over."""
@@ -145,7 +60,7 @@ MANY_WAITING = 20
 PASS_SECONDS = 2.0
 """How long one pass takes at most before what it read is shown, and the next begins."""
 
-_ENTRY, _ANCHOR, _REVIEW = msgspec.json.Decoder(Entry), msgspec.json.Decoder(Anchor), msgspec.json.Decoder(Review)
+_ENTRY = msgspec.json.Decoder(Entry)
 
 
 class ListedStatement(msgspec.Struct, frozen=True, kw_only=True):
@@ -158,24 +73,6 @@ class ListedStatement(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
     changed_rows: int
     elapsed_seconds: float
-
-
-def make_tables(engine: Engine) -> None:
-    """Make the tables that are missing. Raises SQLAlchemyError."""
-    with engine.begin() as connection:
-        ENTRIES_METADATA.create_all(connection)
-        METADATA.create_all(connection)
-
-
-def reviews_by_session(connection: Connection, sessions: Sequence[str]) -> dict[str, tuple[Review, ...]]:
-    """Return the valid reviews of some sessions, each in order."""
-    wanted = select(REVIEWS.c.line).where(REVIEWS.c.session.in_(sessions)).order_by(REVIEWS.c.number)
-    found: dict[str, tuple[Review, ...]] = {}
-    for line in connection.scalars(wanted) if sessions else ():
-        if hash_in_line(line.encode()) is not None:
-            review = _REVIEW.decode(line)
-            found[review.session] = (*found.get(review.session, ()), review)
-    return found
 
 
 def queued_in(state: ReviewState) -> bool:
@@ -240,6 +137,9 @@ class Indexer:
 
     Args:
         now: seconds since 1970.
+
+    Attributes:
+        refused: streams that the database does not take.
     """
 
     def __init__(self, engine: Engine, *, now: Callable[[], float] = time.time) -> None:
@@ -247,6 +147,22 @@ class Indexer:
         self._readings: OrderedDict[str, SessionReading] = OrderedDict()
         self._seen_epoch = self._all_epoch = 0.0
         self._waiting: dict[str, None] = {}
+        self._days: set[str] = set()
+        self._covered_epoch = 0.0
+        self.refused: set[str] = set()
+
+    def cover(self) -> None:
+        """Count anew what rules decided on the days that changed, once a minute at most. Raises SQLAlchemyError."""
+        if not self._days or self._now() - self._covered_epoch < COVER_SECONDS:
+            return
+        with self._engine.begin() as connection:
+            for day in sorted(self._days):
+                connection.execute(delete(COVERAGE).where(COVERAGE.c.day == day))
+                rows = _coverage_of(connection, day)
+                if rows:
+                    connection.execute(insert(COVERAGE), rows)
+        self._days.clear()
+        self._covered_epoch = self._now()
 
     @property
     def waiting(self) -> int:
@@ -256,17 +172,29 @@ class Indexer:
     def step(self) -> int:
         """Read for some seconds, and return the lines read; 0 when all are in the index. Raises SQLAlchemyError."""
         began = self._now()
-        with self._engine.connect() as connection:
-            self._waiting.update(dict.fromkeys(self._streams_with_news(connection, began)))
+        # What is behind by much is read on before anything newer is looked for.
+        if len(self._waiting) < STREAMS_AT_ONCE:
+            with self._engine.connect() as connection:
+                self._waiting.update(dict.fromkeys(self._streams_with_news(connection, began)))
             # Host logs first: a session's lines are held against them.
             self._waiting = dict.fromkeys(sorted(self._waiting, key=lambda name: not name.startswith(HOST)))
         lines = 0
         while self._waiting and self._now() - began < PASS_SECONDS:
             streams = list(itertools.islice(self._waiting, STREAMS_AT_ONCE))
-            lines += self._take(streams)
+            lines += self._take_apart(streams)
             for stream in streams:
                 del self._waiting[stream]
         return lines
+
+    def _take_apart(self, streams: Sequence[str]) -> int:
+        """Read the news of some streams; one that the database does not take keeps no other waiting."""
+        try:
+            return self._take(streams)
+        except (DataError, IntegrityError):
+            if len(streams) > 1:
+                return sum(self._take_apart([stream]) for stream in streams)
+            self.refused.add(streams[0])
+            return 0
 
     def _take(self, streams: Sequence[str]) -> int:
         """Read the news of some streams in one transaction."""
@@ -291,18 +219,15 @@ class Indexer:
 
     def _streams_with_news(self, connection: Connection, now: float) -> Iterator[str]:
         every = now - self._all_epoch >= ALL_SECONDS
-        last = select(ENTRIES.c.stream, func.max(ENTRIES.c.number)).group_by(ENTRIES.c.stream)
-        if every:
-            read = {row.stream: row.lines for row in connection.execute(select(STREAMS.c.stream, STREAMS.c.lines))}
-        else:
-            last = last.where(ENTRIES.c.time >= _time_of(self._seen_epoch - LATE_SECONDS))
-            read = {}
-        found = connection.execute(last).all()
-        if not every and found:
-            names = [stream for stream, _ in found]
-            known = select(STREAMS.c.stream, STREAMS.c.lines).where(STREAMS.c.stream.in_(names))
-            read = {row.stream: row.lines for row in connection.execute(known)}
-        yield from (stream for stream, number in found if number >= read.get(stream, 0))
+        last = select(ENTRIES.c.stream, func.max(ENTRIES.c.number).label("number")).group_by(ENTRIES.c.stream)
+        if not every:
+            # Bounded on both sides: what a wrong clock put into the future is not looked at each time.
+            since, until = _time_of(self._seen_epoch - LATE_SECONDS), _time_of(now + LATE_SECONDS)
+            last = last.where(ENTRIES.c.time >= since, ENTRIES.c.time < until)
+        found = last.subquery()
+        known = found.outerjoin(STREAMS, STREAMS.c.stream == found.c.stream)
+        news = select(found.c.stream).select_from(known)
+        yield from connection.scalars(news.where(found.c.number >= func.coalesce(STREAMS.c.lines, 0)))
         if every:
             silent = SESSIONS.c.live.is_(True) & (SESSIONS.c.last < _time_of(now - SILENT_SECONDS))
             yield from connection.scalars(select(SESSIONS.c.session).where(silent))
@@ -321,7 +246,7 @@ class Indexer:
             row["trouble"] = row["trouble"] or (wrong and f"record {number}: {wrong}")
             row |= {"lines": number + 1, "head": found or ""}
             taken += 1
-            anchor = _anchor_in(data)
+            anchor = anchor_in(data)
             if anchor is not None and anchor.session:
                 places.append({"session": _plain(anchor.session)[:80], "stream": stream, "number": number})
                 if anchor.event is AnchorEvent.ABANDONED:
@@ -339,6 +264,7 @@ class Indexer:
             summary = reading.count.summary(reading.session, live=live, trouble=reading.trouble)
             statements += [_statement_row(story) for story in reading.changed_stories(live=live)]
             sessions.append(_session_row(summary, reading, reviews.get(reading.session, ())))
+        self._days |= {str(row["asked"])[:10] for row in statements}
         self._put(connection, STATEMENTS, statements)
         self._put(connection, SESSIONS, sessions)
         progress = [
@@ -349,6 +275,20 @@ class Indexer:
     def _put(self, connection: Connection, table: Table, rows: Sequence[Mapping[str, object]]) -> None:
         if rows:
             connection.execute(put(table, self._engine.dialect.name), list(rows))
+
+
+def _coverage_of(connection: Connection, day: str) -> list[dict[str, object]]:
+    columns = (STATEMENTS.c.policy, STATEMENTS.c.rules, STATEMENTS.c.verdict)
+    within = (STATEMENTS.c.asked >= day, STATEMENTS.c.asked < f"{day}Z")
+    counts: Counter[tuple[str, str, str]] = Counter()
+    wanted = select(*columns, func.count().label("statements")).where(*within).group_by(*columns)
+    for policy, rules, verdict, statements in connection.execute(wanted):
+        for rule in filter(None, rules.split("|")):
+            counts[policy, rule[:190], verdict] += statements
+    return [
+        {"day": day, "policy": policy, "rule": rule, "verdict": verdict, "statements": count}
+        for (policy, rule, verdict), count in counts.items()
+    ]
 
 
 def set_state(connection: Connection, session: str, state: ReviewState) -> None:
@@ -371,26 +311,6 @@ def _lines_of(connection: Connection, stream: str, first: int) -> Iterator[tuple
         if len(rows) < BATCH_LINES:
             return
         first = rows[-1].number + 1
-
-
-def _anchor_in(data: bytes) -> Anchor | None:
-    try:
-        return _ANCHOR.decode(data)
-    except (msgspec.DecodeError, ValueError):
-        return None
-
-
-def anchors_of(connection: Connection, session: str) -> list[Anchor]:
-    """Return the lines of the host log that name a session, in order; of the log that opened it where several do."""
-    place = (ENTRIES.c.stream == ANCHORS.c.stream) & (ENTRIES.c.number == ANCHORS.c.number)
-    wanted = select(ANCHORS.c.stream, ENTRIES.c.line).join(ENTRIES, place).where(ANCHORS.c.session == session)
-    logs: dict[str, list[Anchor]] = {}
-    for stream, line in connection.execute(wanted.order_by(ANCHORS.c.stream, ANCHORS.c.number)):
-        anchor = _anchor_in(line.encode())
-        if anchor is not None:
-            logs.setdefault(stream, []).append(anchor)
-    opening = (held for held in logs.values() if held[0].event is AnchorEvent.OPENED)
-    return next(opening, next(iter(logs.values()), []))
 
 
 def _is_abandoned(connection: Connection, session: str) -> bool:
@@ -465,6 +385,8 @@ class Indexing:
         """Return what the index lacks, in a sentence, "" for nothing."""
         if self._trouble:
             return f"What arrives is not shown at the moment: {self._trouble}."
+        if self._indexer.refused:
+            return f"{len(self._indexer.refused)} sessions cannot be shown: the database does not take what they hold."
         waiting = self._indexer.waiting
         return f"{waiting:,} sessions and logs are still being read." if waiting > MANY_WAITING else ""
 
@@ -472,6 +394,8 @@ class Indexing:
         while not self._stop.is_set():
             try:
                 lines = self._indexer.step()
+                if not self._indexer.waiting:
+                    self._indexer.cover()
                 self._trouble = ""
             except SQLAlchemyError as error:
                 lines, self._trouble = 0, f"the central database does not answer ({type(error).__name__})"

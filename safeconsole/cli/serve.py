@@ -14,18 +14,20 @@ import click
 
 from safeconsole.cli.application import Application
 from safeconsole.cli.gateway import address_of, end_signals, is_loopback
-from safeconsole.errors import ConfigurationError
+from safeconsole.errors import ConfigurationError, SafeConsoleError
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from safeconsole.approvals.mailbox import Mailbox
     from safeconsole.approvals.telling import Telling
+    from safeconsole.capacity.overview import Overviews
     from safeconsole.config.settings import ServeSettings
     from safeconsole.web.server import PageServer
     from safeconsole.web.sign_in import Provider
 
 TELL_SECONDS = 2.0
+RENEW_SECONDS = 600.0
 DATABASE_EXAMPLE = "postgresql+psycopg://serve:{secret}@db9/audit, sqlite:////srv/safeconsole/audit.db"
 
 
@@ -61,6 +63,7 @@ def _serve(app: Application, settings: ServeSettings, server: PageServer, health
     from safeconsole.approvals.telling import Telling, hooks_of
     from safeconsole.audit.central_archive import CentralArchive
     from safeconsole.audit.index import Indexer, Indexing
+    from safeconsole.capacity.overview import Overviews
     from safeconsole.web.approving import Approving
     from safeconsole.web.metrics import PageCounts
     from safeconsole.web.server import PageServer
@@ -71,10 +74,11 @@ def _serve(app: Application, settings: ServeSettings, server: PageServer, health
     counts = PageCounts(archive.counts)
     indexing = Indexing(Indexer(engine), told=counts.indexed)
     approving = Approving(settings=settings, mailbox=_mailbox(app, engine))
+    overviews = Overviews(app.reports(), app.settings()) if app.settings().capacity.reports else None
     telling = Telling(approving.mailbox, hooks_of(settings.hooks, app.environ), partial(page_of, settings.url))
     desk = TeamDesk(
         settings=settings, archive=archive, provider=_provider(app, settings), sign_ins=SignIns(settings),
-        approving=approving, behind=indexing.behind,
+        approving=approving, behind=indexing.behind, rules=partial(_rules, app), overviews=overviews,
     )  # fmt: skip
     server.answer = counts.counting(partial(respond, desk=desk))
     servers, said = [server], {"listen": _shown(server), "url": settings.url}
@@ -86,6 +90,8 @@ def _serve(app: Application, settings: ServeSettings, server: PageServer, health
     with end_signals() as until:
         indexing.start()
         threading.Thread(target=_tell, args=(telling, over), name="safeconsole-telling", daemon=True).start()
+        if overviews is not None:
+            threading.Thread(target=_renew, args=(overviews, over), name="safeconsole-fleet", daemon=True).start()
         for each in servers:
             threading.Thread(target=each.serve_forever, name="safeconsole-pages", daemon=True).start()
         click.echo(json.dumps(said))
@@ -105,10 +111,27 @@ def _tell(telling: Telling, over: threading.Event) -> None:
             telling.step()
 
 
+def _renew(overviews: Overviews, over: threading.Event) -> None:
+    overviews.renew()
+    while not over.wait(RENEW_SECONDS):
+        overviews.renew()
+
+
+def _rules(app: Application) -> dict[str, tuple[str, ...]]:
+    """Return the rules of the policies that clusters have in the configuration here."""
+    found = {}
+    for name in sorted({cluster.policy for cluster in app.settings().clusters.values()}):
+        # What does not load here is `config check`'s to tell.
+        with suppress(SafeConsoleError):
+            policy = app.policies.load(name)
+            found[policy.name] = tuple(rule.id for rule in policy.rules)
+    return found
+
+
 def _mailbox(app: Application, engine: Engine) -> Mailbox:
     """Return where requests lie: what [approvals] names, else the central database."""
-    from safeconsole.approvals.waiting import mailbox_of
     from safeconsole.approvals.request_database import DatabaseMailbox
+    from safeconsole.approvals.waiting import mailbox_of
 
     return mailbox_of(app.settings().approvals, app.environ) or DatabaseMailbox(engine, "the central database")
 
@@ -117,7 +140,7 @@ def _database(app: Application, settings: ServeSettings) -> Engine:
     from sqlalchemy.exc import SQLAlchemyError
 
     from safeconsole.audit.central import make_private_file, open_database
-    from safeconsole.audit.index import make_tables
+    from safeconsole.audit.index_tables import make_tables
 
     if not settings.database:
         raise ConfigurationError("serve.database is not set", instead=f"such as {DATABASE_EXAMPLE}")

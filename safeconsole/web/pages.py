@@ -223,7 +223,7 @@ def page(title: str, viewer: Viewer, *children: Child) -> str:
 
 
 PLACES = (("Queue", "./"), ("All sessions", "./?state=all"), ("Search", "search"))
-TEAM_PLACES = (("Timeline", "timeline"), ("Approvals", "approvals"))
+TEAM_PLACES = (("Timeline", "timeline"), ("Approvals", "approvals"), ("Coverage", "coverage"), ("Fleet", "fleet"))
 
 
 def _who(viewer: Viewer) -> Markup:

@@ -8,7 +8,7 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
 import msgspec
@@ -18,10 +18,12 @@ from safeconsole.audit.narrative import narrate
 from safeconsole.audit.record import noted_digest
 from safeconsole.audit.review import ReviewAct, objection_to
 from safeconsole.audit.search import Query, moment_of, query_of
+from safeconsole.capacity.overview import Overviews
 from safeconsole.config.settings import ServeSettings
 from safeconsole.errors import AuditUnavailableError, ConfigurationError, RefusedError, SafeConsoleError
 from safeconsole.web import pages
 from safeconsole.web.approving import Approving, Deciding, approvals_page, request_page
+from safeconsole.web.overviews import COVERED_DAYS, coverage_page, fleet_page
 from safeconsole.web.reading import elevations_in, plots_of, queued, waits_for
 from safeconsole.web.server import HttpRequest, Response, static_file, text_response
 from safeconsole.web.sign_in import ProvenName, Provider
@@ -112,6 +114,8 @@ class TeamDesk(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         approving: requests for approval.
+        rules: ids of rules by policy, of the policies that the configuration names.
+        overviews: capacity of the configured clusters; None where no reports can be read here.
         behind: says what the index lacks, "" for nothing.
     """
 
@@ -120,6 +124,8 @@ class TeamDesk(msgspec.Struct, frozen=True, kw_only=True):
     provider: Provider
     sign_ins: SignIns
     approving: Approving
+    rules: Callable[[], Mapping[str, Sequence[str]]] = dict
+    overviews: Overviews | None = None
     behind: Callable[[], str]
 
     @property
@@ -269,6 +275,14 @@ def _got(path: str, query: Mapping[str, str], desk: TeamDesk, who: tuple[pages.V
             return Response(status=200, body=_timeline(desk, viewer, query))
         case "/approvals":
             return Response(status=200, body=approvals_page(viewer, desk.approving.mailbox.waiting()))
+        case "/coverage":
+            since = time.strftime("%Y-%m-%d", time.gmtime(time.time() - COVERED_DAYS * 86_400))
+            body = coverage_page(viewer, desk.archive.coverage(since), desk.rules())
+            return Response(status=200, body=body)
+        case "/fleet":
+            why_not = "" if desk.overviews else "capacity.reports names no database that this server could read."
+            rows = desk.overviews.rows() if desk.overviews else ()
+            return Response(status=200, body=fleet_page(viewer, rows, why_not))
         case _ if asked := _REQUEST_PATH.fullmatch(path):
             return Response(status=200, body=_request(desk, viewer, asked.group(1), who[1]))
         case _:

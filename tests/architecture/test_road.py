@@ -14,7 +14,9 @@ RECONNECT = {str(path.relative_to(PACKAGE)) for path in (PACKAGE / "reconnect").
 STORES = {
     "audit/central.py",
     "audit/central_archive.py",
+    "approvals/request_database.py",
     "audit/index.py",
+    "audit/index_tables.py",
     "capacity/shared_shelf.py",
     "gateway/peers.py",
     "gateway/token_database.py",

@@ -14,7 +14,8 @@ from oidc_provider_mock import User, run_server_in_thread
 from safeconsole.approvals.request_database import DatabaseMailbox
 from safeconsole.audit.central import DatabaseSink, open_database
 from safeconsole.audit.central_archive import CentralArchive
-from safeconsole.audit.index import Indexer, make_tables
+from safeconsole.audit.index import Indexer
+from safeconsole.audit.index_tables import make_tables
 from safeconsole.audit.shipping import Shipper
 from safeconsole.clock import SystemClock
 from safeconsole.config.settings import ServeSettings, SignInSettings

@@ -15,11 +15,17 @@ import msgspec
 import pytest
 import sqlalchemy
 
-from safeconsole.audit.central import ENTRIES
-from safeconsole.audit.index import ALL_SECONDS, Indexer
+from benchmarks import serve as benchmark
+from safeconsole.audit.central import ENTRIES, open_database
+from safeconsole.audit.index import ALL_SECONDS, Indexer, Indexing
 from safeconsole.audit.record import Noticed, SessionClosed
 from safeconsole.audit.journal import open_journal
-from tests.harness.journals import OPENED, HandClock, asked, decided, ended, write_session
+from safeconsole.capacity.overview import Overviews
+from safeconsole.capacity.reports import End, Head, Page, line_of
+from safeconsole.capacity.shelf import FileShelf
+from safeconsole.config.settings import ClusterSettings, Settings
+from safeconsole.web.team import respond
+from tests.harness.journals import OPENED, HandClock, asked, decided, ended, intent, write_session
 from tests.harness.team import Web, archive_of, opened, pages, provider, ship
 
 
@@ -339,3 +345,127 @@ def test_what_is_configured_wrongly_is_one_line(tmp_path, serve, options, said, 
     config.write_text(f"[serve]\n{serve}\n")
     assert run(["--config", str(config), "serve", "--listen", "127.0.0.1:0", *options], dict(os.environ)) == 2
     assert said in capsys.readouterr().err
+
+
+def test_the_timeline_has_what_changed_something_or_did_not_simply_run(team, written):
+    journal = open_journal(written / "one", clock=HandClock(300), session="day")
+    journal.append(msgspec.structs.replace(OPENED, person="ben"))
+    for number, (outcome, changed) in enumerate((("done", 0), ("done", 3), ("stopped", 0)), start=1):
+        journal.append(asked(number, sql=f"SELECT {number}"))
+        journal.append(decided(number))
+        journal.append(intent(number, sql=f"SELECT {number}"), durable=True)
+        journal.append(ended(number, outcome, changed_rows=changed))
+    journal.append(SessionClosed(statements=3))
+    journal.close()
+    team.arrive(written / "one")
+    web = team()
+    web.sign_in("dan")
+    shown = web.get("/timeline").text
+    assert ("SELECT 2" in shown, "SELECT 3" in shown, "SELECT 1" in shown) == (True, True, False)
+    assert "<h2>2026-11-07</h2>" in shown
+    assert "Nothing that changed anything" in web.get("/timeline?person=ana").text
+
+
+def test_the_coverage_says_what_each_rule_decided_and_which_never_did(tmp_path, database, issuer):
+    clock = HandClock()
+    today = time.strftime("%Y-%m-%d", time.gmtime())
+    clock.utc = lambda: f"{today}T00:00:{clock.monotonic():09.6f}Z"
+    for name in ("one", "two"):
+        write_session(tmp_path / "a", clock, session=name, statements=4)
+    engine, indexer, archive = archive_of(database, directory=tmp_path / "a")
+    indexer.cover()
+    indexer.cover()
+    with pages(archive, issuer) as (browser, desk):
+        server = browser.args[0]
+        rules = {"baseline": ("read-on-replica", "never-fired")}
+        server.answer = partial(respond, desk=msgspec.structs.replace(desk, rules=lambda: rules))
+        web = browser()
+        web.sign_in("dan")
+        shown = re.sub(r"<[^>]+>", " ", web.get("/coverage").text)
+        assert re.search(rf"baseline@c0ffee .*read-on-replica +allow +8 +{today}", shown)
+        assert re.search(r"baseline: never +never-fired", shown)
+    # What is indexed again is counted again, not twice.
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM safeconsole_streams")
+    again = Indexer(engine)
+    again.step()
+    again.cover()
+    assert [each.statements for each in archive.coverage(today)] == [8]
+    engine.dispose()
+
+
+def test_the_fleet_says_sizes_growth_and_leftovers(tmp_path, database, issuer):
+    shelf = FileShelf(tmp_path / "capacity")
+    for day, rows in (("01", [("shop", "orders", 10, 1 << 30, 0, "")]),
+                      ("09", [("shop", "_orders_old", 1, 1 << 20, 0, ""), ("shop", "orders", 10, 3 << 30, 0, "")])):  # fmt: skip
+        head = Head(cluster="shop", schema="", server="s", node="n", flavour="mysql", source="statistics",
+                    started=f"2026-11-{day}T00:00:00Z", server_time="")  # fmt: skip
+        for part in (head, Page(rows), End(f"2026-11-{day}T00:01:00Z", [])):
+            shelf.append("shop", "draft", line_of(part))
+        shelf.keep("shop", "draft", f"2026-11-{day}")
+    clusters = {name: ClusterSettings(nodes=("db1:3306",)) for name in ("shop", "new")}
+    overviews = Overviews(shelf, Settings(clusters=clusters))
+    overviews.renew()
+    shop, new = overviews.rows()
+    assert (shop.tables, shop.leftovers, round(shop.days), shop.fastest[0]) == (2, 1, 8, ("shop.orders", 2 << 30))
+    assert "there is no capacity report of new" in new.trouble
+    engine, _, archive = archive_of(database)
+    with pages(archive, issuer) as (browser, desk):
+        web = browser()
+        web.sign_in("dan")
+        assert "capacity.reports names no database" in web.get("/fleet").text
+        server = browser.args[0]
+        server.answer = partial(respond, desk=msgspec.structs.replace(desk, overviews=overviews))
+        shown = re.sub(r"<[^>]+>", " ", web.get("/fleet").text)
+        assert re.search(r"shop +2026-11-09 00:00 +2 +3\.0 GiB +\+2\.0 GiB in 8 days +shop\.orders 2\.0 GiB", shown), (
+            shown
+        )
+    engine.dispose()
+
+
+def test_no_page_reads_or_sorts_a_whole_table(tmp_path):
+    """Every query of every page, on the sessions of `benchmarks.serve`: no scan without an index, nothing sorted."""
+    engine, _ = open_database(f"sqlite:///{tmp_path}/c.db", setting="x.y", secret_variable="", environ={}, example="")
+    benchmark.fill(engine, 300)
+    benchmark.index(engine)
+    asked_for = []
+
+    @sqlalchemy.event.listens_for(engine, "before_cursor_execute")
+    def note(connection, cursor, statement, parameters, context, many):
+        asked_for.append((statement, parameters))
+
+    found = benchmark.measured(engine, 300, rounds=1)
+    sqlalchemy.event.remove(engine, "before_cursor_execute", note)
+    assert len(found) > 15
+    plans = {}
+    with engine.connect() as connection:
+        for statement, parameters in {(each, tuple(given)) for each, given in asked_for if each.startswith("SELECT")}:
+            rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            plans[statement] = [row[3] for row in rows]
+    assert len(plans) > 10
+    small = ("safeconsole_requests", "safeconsole_answers", "safeconsole_reviews")
+    for statement, plan in plans.items():
+        for step in plan:
+            scans = step.startswith("SCAN ") and "USING" not in step and not any(name in step for name in small)
+            assert not scans, (statement, plan)
+            sorts = step.startswith("USE TEMP B-TREE") and not any(name in statement for name in small)
+            assert not sorts, (statement, plan)
+    engine.dispose()
+
+
+def test_what_the_database_does_not_take_keeps_nothing_else_waiting(written, database):
+    engine, _, archive = archive_of(database)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM safeconsole_streams")
+        connection.exec_driver_sql("DELETE FROM safeconsole_sessions")
+        # As a server refuses what is too long for a column, or cannot be encoded.
+        connection.exec_driver_sql(
+            "CREATE TRIGGER refuses BEFORE INSERT ON safeconsole_sessions WHEN NEW.session = 'glass-one' "
+            "BEGIN SELECT RAISE(ABORT, 'it is not taken'); END"
+        )
+    indexer = Indexer(engine)
+    indexer.step()
+    assert indexer.refused == {"glass-one"}
+    assert {one.summary.session for one in archive.sessions(state="all")[0]} == {"plain-one", "plain-two", "glass-two"}
+    assert Indexing(indexer).behind() == "1 sessions cannot be shown: the database does not take what they hold."
+    engine.dispose()
