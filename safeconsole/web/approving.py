@@ -8,7 +8,7 @@ import msgspec
 
 from safeconsole.approvals.carrying import refuse, sign
 from safeconsole.approvals.mailbox import Mailbox
-from safeconsole.approvals.requests import ApprovalRequest, is_own, request_from_code
+from safeconsole.approvals.requests import ApprovalRequest, is_own, request_from_code, request_hash
 from safeconsole.config.settings import ApprovalSettings, ServeSettings
 from safeconsole.errors import ConfigurationError, RefusedError
 from safeconsole.output.evidence import request_lines
@@ -65,6 +65,9 @@ class Approving(msgspec.Struct, frozen=True, kw_only=True):
         objection = self.objection_to(request, who)
         if objection:
             raise RefusedError(objection)
+        # Who can write where requests lie could put another one there while the page is read.
+        if form.get("request") != request_hash(request):
+            raise RefusedError("this is not the request that you were shown", instead="read it again")
         reason = " ".join(form.get("reason", "").split())[:LONGEST_REASON]
         if not reason:
             raise RefusedError("a yes and a no both need a reason", instead="say why; it is recorded with the answer")
@@ -118,6 +121,7 @@ def _form(viewer: Viewer, name: str, request: ApprovalRequest) -> Markup:
     return tag(
         "form",
         csrf_field(viewer),
+        tag("input", type="hidden", name="request", value=request_hash(request)),
         tag("textarea", "", name="reason", rows=2, placeholder="why, for yes and for no", required=True),
         tag("label", f"to approve, type {request.cluster}", tag("input", name="cluster", autocomplete="off")),
         tag("button", "Approve", name="answer", value="yes"),

@@ -69,7 +69,9 @@ def signed_in(team, sub):
 
 
 def answer(web, name, **form):
+    seen = re.search(r'name="request" value="([^"]+)"', web.get(f"/requests/{name}").text)
     given = {"csrf": web.csrf("/approvals"), "reason": "looked at it", "cluster": "shop", **form}
+    given.setdefault("request", seen.group(1) if seen else "")
     return web.post(f"/requests/{name}", given)
 
 
@@ -207,6 +209,18 @@ def test_a_yes_is_given_as_in_a_terminal(team, form, said):
     team.mailbox.put(request)
     assert said in answer(signed_in(team, "ben"), "abc-1", **form).text
     assert team.mailbox.answer_to(request) == ""
+
+
+def test_what_is_signed_is_what_was_shown(team):
+    shown, other = live(), live(sql="DROP TABLE customers")
+    team.mailbox.put(shown)
+    ben = signed_in(team, "ben")
+    seen = re.search(r'name="request" value="([^"]+)"', ben.get("/requests/abc-1").text).group(1)
+    with team.mailbox._engine.begin() as connection:
+        put = sqlalchemy.text("UPDATE safeconsole_requests SET code = :code")
+        connection.execute(put, {"code": request_code(other)})
+    assert "not the request that you were shown" in answer(ben, "abc-1", answer="yes", request=seen).text
+    assert team.mailbox.answer_to(other) == ""
 
 
 def test_what_expired_or_was_withdrawn_is_answered_by_nobody(team):
