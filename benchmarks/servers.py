@@ -4,7 +4,7 @@ What the console does on each server that can be had here, tried on it: the tabl
     python -m benchmarks.servers [--write]
 
 Starts a throw-away primary with one replica of each release, tries every capability, and prints the table; `--write`
-puts it into the page. A release that cannot be had here keeps "never met", whatever its manual says.
+puts it into the page. Aurora is imitated; what cannot be had here keeps "never met", whatever its manual says.
 """
 
 from __future__ import annotations
@@ -23,12 +23,16 @@ from safeconsole.demo.binaries import ServersUnavailableError
 from safeconsole.demo.servers import start_cluster
 from safeconsole.errors import SafeConsoleError, StoppedError
 from safeconsole.sqltext.vocabulary import Role, Verdict
+from tests.harness.aurora import aurora_cluster
 from tests.harness.desk import demo_configuration, seated
 
 PAGE = Path(__file__).parents[1] / "docs/servers.md"
 MARK, END = "<!-- capabilities -->\n", "<!-- end of capabilities -->"
 MET = (("mysql", ""), ("mariadb", "11.8"), ("mariadb", "10.11"), ("mariadb", "10.5"))
 """Flavour and release of what can be had from an archive; "" is the newest."""
+
+IMITATED = "Aurora MySQL 3, imitated"
+"""By proxies before MySQL: `tests/harness/aurora.py`."""
 
 NEVER_MET = ("MySQL 8.0, 8.4", "MariaDB 10.6, 11.4, 12", "Aurora MySQL 3, RDS")
 """Supported by what manuals say of them, and by what is alike with those that were tried."""
@@ -179,6 +183,11 @@ def main(arguments):
                 return 1
             with started as cluster:
                 columns[version_of(cluster)] = capabilities(cluster)
+    with (
+        tempfile.TemporaryDirectory(prefix="servers-") as place,
+        aurora_cluster(Path(place) / "c", replicas=1) as aurora,
+    ):
+        columns[IMITATED] = capabilities(aurora.running)
     lines = table(columns)
     print("\n".join(lines))
     if asked.write:

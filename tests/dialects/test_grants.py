@@ -240,3 +240,10 @@ def test_an_elevated_account_may_end_sessions_as_rds_has_it(name):
     line = f"GRANT EXECUTE ON PROCEDURE `mysql`.`{name}` TO `x`@`%`"
     assert findings(*privileges_of(line), account=ELEVATED) == []
     assert [each.kind for each in findings(*privileges_of(line), account=READ)] == ["wide"]
+
+
+def test_who_may_end_any_session_on_aurora_needs_no_procedure_for_it():
+    held = [each for each in needed(AURORA_MYSQL, ELEVATED) if not each.table.startswith("rds_kill")]
+    (admin,) = privileges_of("GRANT CONNECTION_ADMIN ON *.* TO `x`@`%`")
+    assert {each.kind for each in findings(dialect=AURORA_MYSQL, account=ELEVATED, held=held)} == {"missing"}
+    assert findings(admin, dialect=AURORA_MYSQL, account=ELEVATED, held=held) == []

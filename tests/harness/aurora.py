@@ -1,12 +1,13 @@
 """Aurora MySQL 3 as its manual and its drivers describe it, made of a real cluster of MySQL: no Aurora was ever met."""
 
 import random
+import socket
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
 from msgspec.structs import replace
 
-from safeconsole.demo.servers import tell
+from safeconsole.demo.servers import RunningCluster, start_cluster, tell
 from tests.harness.clusters import promote
 from tests.harness.imitating import Imitation
 from tests.harness.proxy import Proxy
@@ -40,14 +41,20 @@ class Network:
     def address(self, name):
         return f"{name}:{self.port}"
 
-    def resolved(self, resolve):
-        """`socket.getaddrinfo` where its names are known."""
+    @contextmanager
+    def known(self):
+        """Have this process resolve its names."""
+        resolve = socket.getaddrinfo
 
         def look_up(host, *args, **how):
             name = host.decode() if isinstance(host, bytes) else host
             return resolve(self._addresses.get(name, host), *args, **how)
 
-        return look_up
+        socket.getaddrinfo = look_up
+        try:
+            yield self
+        finally:
+            socket.getaddrinfo = resolve
 
 
 class AuroraCluster:
@@ -80,6 +87,13 @@ class AuroraCluster:
                 *(f"GRANT EXECUTE ON PROCEDURE mysql.{name} TO {accounts}" for name in ("rds_kill", "rds_kill_query")),
             )
         cluster.wait_caught_up()
+
+    @property
+    def running(self):
+        """The cluster as others take a running one: of servers at its instances' names."""
+        names = {node: f"{name}.{DOMAIN}" for name, node in self.nodes.items()}
+        nodes = tuple(replace(each, host=names[each.name], port=self.network.port) for each in self.cluster.nodes)
+        return RunningCluster(flavour=self.cluster.flavour, nodes=nodes, accounts=self.cluster.accounts)
 
     def at_rest(self):
         """Have nothing be amiss; who writes stays."""
@@ -200,6 +214,18 @@ def _table(name, columns, rows):
 
 
 @contextmanager
+def aurora_cluster(directory, *, replicas=2):
+    """Start a cluster that looks like Aurora, whose names this process resolves."""
+    # What Aurora is made of writes plans in one shape only.
+    how = {"replicas": replicas, "options": ("--explain-json-format-version=1",)}
+    with start_cluster("mysql", directory, **how) as cluster:
+        aurora = AuroraCluster(cluster)
+        with aurora.network.known():
+            yield aurora
+        aurora.close()
+
+
+@contextmanager
 def multi_az_cluster(cluster):
     """A network on which a cluster of MySQL is a Multi-AZ cluster of RDS: each lists all in mysql.rds_topology."""
     network = Network()
@@ -222,5 +248,6 @@ def multi_az_cluster(cluster):
             "GRANT SELECT ON mysql.rds_topology TO console_read@'%'",
         )
         cluster.wait_caught_up()
-        yield network
+        with network.known():
+            yield network
         tell(dba, "REVOKE SELECT ON mysql.rds_topology FROM console_read@'%'", "DROP TABLE mysql.rds_topology")

@@ -1,22 +1,23 @@
 """A console on Aurora MySQL 3 as its manual and its drivers describe it: imitated, since none was ever met."""
 
 import json
-import socket
 
 import pymysql
 import pytest
 
 from safeconsole.app import run
-from safeconsole.demo.servers import start_cluster, tell
+from safeconsole.demo.servers import tell
+from safeconsole.dialects.grants import judged, privileges_of
+from safeconsole.dialects.mysql import AURORA_MYSQL
 from safeconsole.errors import LostError, NoFitNodeError, NotSentError, RefusedError, StoppedError
-from safeconsole.sqltext.vocabulary import Role
+from safeconsole.sqltext.vocabulary import Account, Role
 from tests.harness.aurora import (
     COMMUNITY,
     CUSTOM_ENDPOINT,
     DOMAIN,
     READER_ENDPOINT,
     WRITER_ENDPOINT,
-    AuroraCluster,
+    aurora_cluster,
     multi_az_cluster,
 )
 from tests.harness.clusters import account_connect
@@ -35,29 +36,23 @@ pytestmark = [pytest.mark.servers, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
-def aurora_cluster(tmp_path_factory):
+def instances(tmp_path_factory):
     _require("mysql")
-    # What it is made of writes plans in one shape only.
-    how = {"replicas": 2, "options": ("--explain-json-format-version=1",)}
-    with start_cluster("mysql", tmp_path_factory.mktemp("aurora") / "c", **how) as cluster:
-        imitated = AuroraCluster(cluster)
-        yield imitated
-        imitated.close()
+    with aurora_cluster(tmp_path_factory.mktemp("aurora") / "c") as started:
+        yield started
 
 
 @pytest.fixture
-def aurora(aurora_cluster, monkeypatch):
-    """Three instances, shop-1 the writer, each of which reported itself a moment ago; their names are known here."""
-    monkeypatch.setattr(socket, "getaddrinfo", aurora_cluster.network.resolved(socket.getaddrinfo))
-    aurora_cluster.at_rest()
-    return aurora_cluster
+def aurora(instances):
+    """Three instances, of which one writes, each of which reported itself a moment ago."""
+    instances.at_rest()
+    return instances
 
 
 @pytest.fixture
-def multi_az(aurora_cluster, monkeypatch):
+def multi_az(instances):
     """The same servers as a Multi-AZ cluster of RDS for MySQL, which are what they say and list one another."""
-    with multi_az_cluster(aurora_cluster.cluster) as network:
-        monkeypatch.setattr(socket, "getaddrinfo", network.resolved(socket.getaddrinfo))
+    with multi_az_cluster(instances.cluster) as network:
         yield network
 
 
@@ -244,6 +239,14 @@ def test_the_doctor_knows_its_own_grants_and_what_an_instance_does_without_memor
     assert not {"super_read_only", "gtid_mode"} & set(told)
 
 
+def test_an_elevated_account_that_ends_sessions_by_procedures_has_nothing_wrong(instances):
+    with instances.cluster.dba_connect(instances.cluster.primary) as dba, dba.cursor() as cursor:
+        cursor.execute("SHOW GRANTS FOR console_elevated@'%'")
+        held = [each for (line,) in cursor.fetchall() for each in privileges_of(line)]
+    assert {"rds_kill", "rds_kill_query"} <= {each.table for each in held}
+    assert [*judged(AURORA_MYSQL, Account.ELEVATED, held, grantee="x", schema="shop")] == []
+
+
 def test_a_secondary_region_is_read_and_takes_no_change(aurora, sit):
     aurora.be_secondary(lag_ms=900)
     with sit(WRITER_ENDPOINT) as desk:
@@ -283,8 +286,8 @@ def test_a_text_is_checked_for_aurora_where_none_is_reached(tmp_path, capfd, tex
     assert json.loads(capfd.readouterr().out)[0]["verdict"] == verdict
 
 
-def test_the_instances_of_a_multi_az_cluster_are_found_by_its_list(aurora_cluster, multi_az, tmp_path, capfd):
-    cluster = aurora_cluster.cluster
+def test_the_instances_of_a_multi_az_cluster_are_found_by_its_list(instances, multi_az, tmp_path, capfd):
+    cluster = instances.cluster
     with seated(cluster, tmp_path / "desk", nodes={"writer": multi_az.address(WRITER_ENDPOINT)}) as desk:
         readings = {str(reading.node): reading for reading in desk.session.topology()}
         others = [multi_az.address(f"az-{node.name}.{DOMAIN}") for node in cluster.replicas]
