@@ -180,4 +180,6 @@ def _nearest(facts: list[Fact], word: str) -> Fact:
 
 
 def _shown(value: object) -> str:
-    return ", ".join(str(item) for item in value) if isinstance(value, list) else str(value)
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return f"{value:,}" if type(value) is int else str(value)

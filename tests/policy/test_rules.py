@@ -131,6 +131,11 @@ def test_places_in_messages_are_filled_with_facts():
     assert unknown_places(text) == ("no.fact",)
 
 
+def test_large_numbers_in_messages_are_grouped():
+    facts = {"estimate.changed_rows": 1234567, "stmt.locks": True}
+    assert filled("about {estimate.changed_rows} rows, {stmt.locks}", facts) == "about 1,234,567 rows, True"
+
+
 @pytest.mark.parametrize(("tables", "text"), [(["shop.a", "b"], "drop of shop.a, b ends"), ([], "drop ends")])
 def test_of_nothing_is_left_out_of_a_message(tables, text):
     assert filled("drop of {stmt.tables} ends", {"stmt.tables": tables}) == text
