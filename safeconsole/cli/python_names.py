@@ -9,7 +9,7 @@ from prompt_toolkit.completion import Completer
 
 from safeconsole.console.completing import SqlCompleter
 from safeconsole.console.learning import NameRefresher, glance_through
-from safeconsole.console.names import SchemaNames
+from safeconsole.console.names import load_names
 from safeconsole.errors import SafeConsoleError
 from safeconsole.session.session import Session
 from safeconsole.sqltext.lexer import LexicalRules
@@ -19,7 +19,7 @@ class LearntNames:
     """The names of the session's schema.
 
     They are learnt page by page after the person's statements, while those go to a replica, nothing is elevated and no
-    transaction is open; they are stored beside the SQL console's.
+    transaction is open; they are stored beside the SQL console's, and known from the start of the next session.
 
     Args:
         rules: how the servers read text.
@@ -29,8 +29,9 @@ class LearntNames:
     def __init__(self, session: Session, rules: Callable[[], LexicalRules], directory: str) -> None:
         self._gate = session
         self._rules = rules
-        self._names = SchemaNames()
-        self._refresher = NameRefresher(glance=glance_through(session), directory=directory)
+        status = session.status()
+        self._names = load_names(directory, status.cluster, status.schema)
+        self._refresher = NameRefresher(glance=glance_through(session, at_replicas=True), directory=directory)
         self._completer = SqlCompleter(rules, lambda: self._names, {})
 
     def learn(self) -> None:

@@ -37,6 +37,13 @@ def test_tables_and_columns_are_known_after_a_read_on_a_replica(names, console):
     assert len(by_console(console.records())) == 3
 
 
+def test_stored_names_are_known_before_anything_was_asked(names, console, tmp_path):
+    console.db.sql("SELECT id FROM orders WHERE id = 1")
+    names.learn()
+    later = LearntNames(console.session.session, console.session.rules, str(tmp_path / "names"))
+    assert completed(later, "db.tables.cust") == ["customers"]
+
+
 def test_nothing_is_asked_before_the_person_asked_something(names, console):
     names.learn()
     assert completed(names, "db.tables.ord") == []
