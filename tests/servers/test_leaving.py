@@ -41,7 +41,7 @@ def test_once_stops_the_statement_and_keeps_the_console(cluster, sit_down, tmp_p
     terminal.wait_for(lambda: "Ctrl-C stops it on the server" in terminal.said())
     terminal.type("\x03")
     # The journal, not the screen: the status line is drawn until the very end.
-    terminal.wait_for(lambda: outcomes(tmp_path))
+    terminal.wait_for(lambda: any(each["outcome"] == "stopped" for each in outcomes(tmp_path)))
     assert threads_running(cluster, cluster.replicas[0], "JOIN orders leaving") == 0
     terminal.type("SELECT 'well, ' 'and alive';\r")
     terminal.wait_for(lambda: "well, and alive" in terminal.said())
