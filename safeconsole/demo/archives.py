@@ -107,13 +107,16 @@ def _own(components: str) -> tuple[str, ...]:
     return tuple(name for name in components.split() if name in _COMPONENTS)
 
 
-def unpack_package(packages: tuple[str, ...], *, archive: PackageArchive, keyring_of: str, into: Path) -> str:
+def unpack_package(
+    packages: tuple[str, ...], *, archive: PackageArchive, keyring_of: str, into: Path, alone: bool = False
+) -> str:
     """Unpack the first package the archive has, with the libraries it needs, and return its version.
 
     Args:
         packages: names to try, best first.
         keyring_of: distribution whose archive keyring must have signed the index.
         into: an empty directory; gets `tree/` and, while running, `apt/`.
+        alone: without the libraries.
 
     Raises:
         ArchiveError: apt is missing, the archive is unreachable, its signature is invalid, or it has none of the
@@ -124,7 +127,9 @@ def unpack_package(packages: tuple[str, ...], *, archive: PackageArchive, keyrin
     _apt(apt, "update")
     closure = _first_closure(apt, packages)
     package, version = closure[-1]
-    wanted = [f"{name}={release}" for name, release in closure if name == package or _LIBRARY.match(name)]
+    wanted = [
+        f"{name}={release}" for name, release in closure if name == package or (_LIBRARY.match(name) and not alone)
+    ]
     _apt(apt, "download", *wanted)
     tree = into / "tree"
     tree.mkdir()

@@ -31,7 +31,6 @@ DISK_FULL = frozenset({3, 28, 1021, 1026, 1114})
 9.7 (1114) and MariaDB 10.11 (1021), measured.
 """
 
-_NO_SUCH_TABLE = frozenset({1109, 1146})
 _NOT_AT_WORK = frozenset({"Sleep", "Daemon", "Binlog Dump", "Binlog Dump GTID"})
 # Replication threads that have nothing to apply, and say so in words of their own.
 _RESTING = (
@@ -189,7 +188,7 @@ class Diagnosing(msgspec.Struct, kw_only=True):
         by_row = self.rows(known.row_waits)
         rows, tables = row_waits(by_row), table_waits(self.rows(known.table_locks))
         sessions = self.by_id({*rows.ids, *tables.ids})
-        if tables.unexplained and known.held_tables:
+        if tables.unexplained:
             texts = {int(row["id"]): str(row["statement"] or "") for row in sessions}
             held = self._held_tables()
             explained_by_holders(tables, held, lambda id_: self._tables_of(texts.get(id_, "")))
@@ -232,14 +231,8 @@ class Diagnosing(msgspec.Struct, kw_only=True):
         return next(iter(self.by_id((id_,))), None)
 
     def _held_tables(self) -> list[dict[str, Any]]:
-        if not self.known.held_tables:
-            return []
-        try:
-            return self.rows(self.known.held_tables)
-        except ServerError as error:
-            if error.number in _NO_SUCH_TABLE:
-                return []
-            raise
+        known = self.known
+        return self.rows(known.held_tables) if known.held_tables and self.rows(known.has_held_tables) else []
 
     def _tables_of(self, text: str) -> frozenset[str]:
         return frozenset(str(table).lower() for statement in self.session.split(text) for table in statement.tables)

@@ -126,8 +126,9 @@ _PRIVILEGE_TABLES: dict[str, tuple[str, ...]] = {
 
 
 def _known(of: Diagnosis) -> Diagnosis:
-    texts = (of.working, of.transacting, of.connections, of.row_waits, of.table_locks, of.idle_holders, of.held_tables)
-    return replace(of, own=frozenset(filter(None, (*texts, of.numbers, *of.of_itself))))
+    texts = (of.working, of.transacting, of.connections, of.row_waits, of.table_locks, of.idle_holders, of.numbers)
+    held = (of.has_held_tables, of.held_tables)
+    return replace(of, own=frozenset(filter(None, (*texts, *held, *of.of_itself))))
 
 
 DIAGNOSIS_MYSQL = _known(
@@ -180,7 +181,7 @@ DIAGNOSIS_MARIADB = _known(
         tables=words(
             "information_schema.processlist information_schema.innodb_trx information_schema.innodb_metrics"
             " information_schema.innodb_locks information_schema.innodb_lock_waits"
-            " information_schema.metadata_lock_info"
+            " information_schema.metadata_lock_info information_schema.plugins"
             " performance_schema.threads performance_schema.metadata_locks performance_schema.events_statements_current"
             " sys.innodb_lock_waits sys.x$innodb_lock_waits sys.schema_table_lock_waits sys.x$schema_table_lock_waits"
         ),
@@ -194,7 +195,11 @@ DIAGNOSIS_MARIADB = _known(
         locks_of=_LOCKS_OF,
         idle_holders=_IDLE_HOLDERS,
         # A plugin that is not installed by itself, and needs no performance_schema. Source: MariaDB manual, "Metadata
-        # Lock Info Plugin"; met here by its absence alone.
+        # Lock Info Plugin"; MariaDB 10.11, measured.
+        has_held_tables=(
+            "SELECT /* safeconsole: metadata locks held */ PLUGIN_NAME FROM information_schema.PLUGINS"
+            " WHERE PLUGIN_NAME = 'METADATA_LOCK_INFO' AND PLUGIN_STATUS = 'ACTIVE'"
+        ),
         held_tables=(
             "SELECT /* safeconsole: metadata locks held */ THREAD_ID AS id, TABLE_SCHEMA AS `schema`,"
             " TABLE_NAME AS name, LOCK_MODE AS mode FROM information_schema.METADATA_LOCK_INFO"

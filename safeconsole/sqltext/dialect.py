@@ -251,6 +251,7 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
         locks_of: the metadata locks of some tables, `{which}`, and those of the whole server.
         idle_holders: the metadata locks that idle sessions hold.
         held_tables: metadata locks that are held, from elsewhere; "" where there is nothing else to ask.
+        has_held_tables: whether that can be asked: a row, or none.
         numbers: rows of (name, number) for a live view.
         of_itself: what the account may do.
         kills: calls that end a session or its statement, normalised and in capitals, where a server has them instead of
@@ -270,6 +271,7 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
     locks_of: str = ""
     idle_holders: str = ""
     held_tables: str = ""
+    has_held_tables: str = ""
     numbers: str = ""
     of_itself: tuple[str, ...] = ()
     kills: frozenset[str] = frozenset()

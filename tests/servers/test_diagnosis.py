@@ -5,8 +5,10 @@ import re
 
 import pytest
 
+from safeconsole.demo.binaries import ServersUnavailableError, provide_server
 from safeconsole.errors import SafeConsoleError
 from tests.harness.incidents import Blocked, Chain, applications, console_on, own_table
+from tests.harness.plugins import metadata_lock_info
 from tests.harness.talking import wait_for
 from tests.harness.terminal import Terminal
 
@@ -105,6 +107,8 @@ def test_the_last_statement_of_who_is_idle_is_shown_where_the_server_keeps_it(pr
             apps.run("BEGIN", change)
             data, _ = console.type("\\locks")
             assert change not in data and "last" not in data
+            # What the server does not have is not asked for.
+            assert "failed" not in {record["outcome"] for record in console.desk.records("outcome")}
             with cluster.dba_connect(cluster.primary) as dba, dba.cursor() as cursor:
                 cursor.execute(
                     "UPDATE performance_schema.setup_consumers SET enabled = 'YES'"
@@ -117,6 +121,29 @@ def test_the_last_statement_of_who_is_idle_is_shown_where_the_server_keeps_it(pr
             data, _ = console.type("\\locks")
             assert f"last: {change.replace('42', '43')}" in data
         _a_lock_on_the_whole_server_is_named(cluster, console)
+
+
+def test_holders_are_named_by_the_plugin_of_mariadb_where_performance_schema_is_off(private_cluster, tmp_path):
+    try:
+        plugins = metadata_lock_info(provide_server("mariadb").version)
+    except ServersUnavailableError as error:
+        pytest.skip(str(error))
+    options = (f"--plugin-dir={plugins}", "--plugin-load-add=metadata_lock_info", "--performance-schema=OFF")
+    cluster = private_cluster("mariadb", replicas=0, options=options)
+    with console_on(cluster, tmp_path / "desk") as console, own_table(cluster, "seen_rows") as table:
+        with applications(cluster) as apps:
+            scene = Blocked(apps, table)
+            data, messages = console.type("\\format csv", "\\locks")
+        rows = {row[0]: row for row in csv.reader(data.splitlines())}
+        for waiting in (scene.alter, scene.reader):
+            assert str(scene.holder) in rows[str(waiting)][5].split(", ")
+            assert rows[str(waiting)][6] == f"metadata lock of table shop.{table}"
+        assert "is not known" not in messages
+        with applications(cluster) as apps:
+            idle = apps.run(f"LOCK TABLES {table} WRITE")
+            data, _ = console.type("\\format csv", "\\locks")
+        (row,) = [row for row in csv.reader(data.splitlines()) if row[0] == str(idle)]
+        assert (row[3], row[7]) == ("no transaction", f"shop.{table}")
 
 
 def test_a_look_at_another_node_moves_nobody_there(cluster, tmp_path):
