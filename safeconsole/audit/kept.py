@@ -18,6 +18,9 @@ from safeconsole.patterns import late
 from safeconsole.sqltext.undoing import KeptRows
 
 FOLDER = "undo"
+NOT_KEPT_OF = "rows not kept of statement"
+"""What the journal notes where a policy keeps rows, and those of a change were not; the statement's number follows."""
+
 _SPOT = late(r"([0-9A-Za-z-]{1,64})#(\d{1,9})")
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from safeconsole.audit.kept import kept_change
+from safeconsole.audit.kept import NOT_KEPT_OF, KeptChange, kept_change
+from safeconsole.audit.record import Noticed
 from safeconsole.cli.application import Application, Door, told_failure
 from safeconsole.cli.sql import confirmer_of, one_shot_words
 from safeconsole.errors import ConfigurationError, RefusedError, SafeConsoleError
@@ -30,9 +31,11 @@ def undo(app: Application, /, spot: str, reason: str, ticket: str, confirm: str,
     """
     from safeconsole.session.context import Justification
 
-    change = kept_change(Path(app.settings().audit.directory), spot)
+    change = _kept_of(app, spot)
     text, count = undo_of(change.rows), len(change.rows.before)
     click.echo(safe(f"undoes, until {until_text(change.until_epoch)}: {change.sql}"), err=True)
+    if change.rows.unseen:
+        click.echo(f"not put back: {safe(change.rows.unseen)}", err=True)
     if not count:
         raise ConfigurationError("it found no rows, so there is nothing to put back")
     if not reason.strip():
@@ -66,3 +69,21 @@ def undo(app: Application, /, spot: str, reason: str, ticket: str, confirm: str,
     except SafeConsoleError as error:
         return told_failure(error, app.environ, words=one_shot_words)
     return 0
+
+
+def _kept_of(app: Application, spot: str) -> KeptChange:
+    """Return a change's kept rows. Raises ConfigurationError: there are none, and why as far as the journal knows."""
+    try:
+        return kept_change(Path(app.settings().audit.directory), spot)
+    except ConfigurationError as error:
+        session, _, number = spot.partition("#")
+        try:
+            records = [entry.record for entry in app.archive().entries(session)]
+        except ConfigurationError:
+            raise error from None
+        for record in records:
+            if isinstance(record, Noticed) and record.what == f"{NOT_KEPT_OF} {number}":
+                raise ConfigurationError(
+                    f"{spot}: {record.detail}", instead="look at the rows, and put them back by hand"
+                ) from None
+        raise

@@ -113,6 +113,11 @@ def lacking(held: AccountPrivileges, statement: Statement, dialect: Dialect, *, 
     return f"{wanted} on {'.'.join(places[0])}"
 
 
+def sees_triggers_of(held: AccountPrivileges, schema: str, table: str) -> bool:
+    """Whether an account is known to see a table's triggers; the names of others are not shown to it."""
+    return any(_holds(privilege, "TRIGGER", schema, table) for privilege in held.privileges)
+
+
 def _holds(privilege: Privilege, wanted: str, schema: str, table: str) -> bool:
     if privilege.routine or privilege.name not in {wanted, "ALL PRIVILEGES"}:
         return False

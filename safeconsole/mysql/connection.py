@@ -76,10 +76,9 @@ class MySqlConnection:
     Args:
         link: the connection and its watchdog, guards in force for the default limits.
         session: what the session said when they were read back.
-        privileges: what its account says that it may do, None where it was not asked.
     """
 
-    def __init__(self, link: MySqlLink, session: ServerSession, privileges: AccountPrivileges | None = None) -> None:
+    def __init__(self, link: MySqlLink, session: ServerSession) -> None:
         self._link = link
         self._session = session
         link.wire.largest_bytes = session.packet_bytes
@@ -93,7 +92,11 @@ class MySqlConnection:
         self._dictionary = Dictionary()
         self._ready: _Ready | None = None
         self._slot = ""
-        self.privileges = privileges
+
+    @property
+    def privileges(self) -> AccountPrivileges | None:
+        """What its account says that it may do, None where it was not asked."""
+        return self._link.privileges
 
     @property
     def identity(self) -> Identity:

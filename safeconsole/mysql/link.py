@@ -6,6 +6,7 @@ from contextlib import suppress
 
 import msgspec
 
+from safeconsole.dialects.privileges import AccountPrivileges
 from safeconsole.mysql.inventory import OpenThread
 from safeconsole.mysql.watchdog import Watchdog
 from safeconsole.mysql.wire import IN_TRANSACTION, DriverError, Wire
@@ -25,6 +26,7 @@ class MySqlLink(msgspec.Struct, kw_only=True):
         patience_seconds: how long the console's own questions may take.
         schema: the session's current schema, or "".
         shares_writes: as in `Reading`, when it was measured.
+        privileges: what its account says that it may do, None where it was not asked.
     """
 
     node: NodeName
@@ -37,6 +39,7 @@ class MySqlLink(msgspec.Struct, kw_only=True):
     patience_seconds: float
     schema: str = ""
     shares_writes: bool = False
+    privileges: AccountPrivileges | None = None
     broken: bool = False
 
     @property

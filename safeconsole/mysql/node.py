@@ -185,8 +185,9 @@ def open_connection(  # noqa: PLR0913 (what one connection is opened with, each 
         patience_seconds=login.connect_seconds,
         schema=guarded.session.schema,
         shares_writes=shares_writes,
+        privileges=privileges_told(guarded.dialect, guarded.replies),
     )
-    return MySqlConnection(link, guarded.session, privileges_told(guarded.dialect, guarded.replies))
+    return MySqlConnection(link, guarded.session)
 
 
 def open_line(

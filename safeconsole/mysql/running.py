@@ -258,7 +258,8 @@ class MySqlRunning:
     def _keep_before(self) -> None:
         """Lock and read the rows that the policy keeps of a change. Raises as `BREAKS`: nothing was changed."""
         if self._permit.keep is not None:
-            self._kept, lacks = kept_before(self._link.wire, self._permit.keep, commits=self._commits_by_itself)
+            held, keep = self._link.privileges, self._permit.keep
+            self._kept, lacks = kept_before(self._link.wire, keep, held=held, commits=self._commits_by_itself)
             self._notes += lacks
 
     def _keep_after(self) -> None:

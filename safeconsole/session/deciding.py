@@ -109,6 +109,17 @@ class PoliciesInForce:
                 table="", source="", limited=False, changed=(), most_rows=most, days=days, lacks=str(error)
             )
 
+    def undo_lines(self, statement: Statement) -> tuple[str, ...]:
+        """Return what a person should know of the undo of a change before it runs; nothing where none is kept."""
+        most = self.begun.kept_rows_of(statement) if statement.kind in {"update", "delete"} else 0
+        if not most:
+            return ()
+        kept = f"undo: up to {most:,} of its rows are kept for {self.begun.keep_rows_days:g} days"
+        more = (
+            "what a foreign key or a trigger changes with it is not put back, and no row is kept where one is seen to"
+        )
+        return (f"{kept}; {more}",)
+
     def masking_of(self, statement: Statement, estimate: Estimate, rules: LexicalRules, *, agent: bool) -> Masking:
         """Return what is done about the columns that any of the policies masks; see `masking.masking_of`."""
         masks = tuple(dict.fromkeys(rule for policy in self.held for rule in policy.masks_for(agent=agent)))
@@ -242,7 +253,7 @@ def assessment_of(
         identity=choice.reading.identity if choice.reading else None,
         estimate=estimate,
         decision=decision,
-        evidence=evidence_of(statement, choice, estimate, decision),
+        evidence=(*evidence_of(statement, choice, estimate, decision), *policies.undo_lines(statement)),
         facts=facts,
         notes=(*choice.notes, *statement.notes, *filter(None, (masking.note,)), *told),
         heavy=is_heavy(policies.begun.slots, facts),

@@ -9,7 +9,7 @@ from operator import attrgetter
 
 from msgspec import structs
 
-from safeconsole.audit.kept import KeptChange
+from safeconsole.audit.kept import NOT_KEPT_OF, KeptChange
 from safeconsole.audit.record import Asked, Decided, Disagreed, Ended, Intent, Journal, Noticed, Record, Sampled
 from safeconsole.cluster.engine import Completion
 from safeconsole.errors import (
@@ -29,6 +29,7 @@ from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.literal_rules import Handling, LiteralKey, LiteralRules, Treatment
 from safeconsole.sqltext.redaction import redacted, redacted_message
 from safeconsole.sqltext.statement import Statement
+from safeconsole.sqltext.undoing import NOT_KEPT
 from safeconsole.sqltext.vocabulary import OutcomeKind
 
 _ceilings = attrgetter(*LIMIT_NAMES)
@@ -213,7 +214,11 @@ class Recorder:
     def kept(self, number: int, permit: Permit, completion: Completion, cluster: str, schema: str) -> tuple[str, ...]:
         """Store the kept rows of a change, if its permit asks for them; return a note for the person."""
         rows, keep = completion.kept, permit.keep
-        if rows is None or keep is None:
+        if keep is None:
+            return ()
+        if rows is None:
+            for why in (line for line in completion.warnings if line.startswith(NOT_KEPT)):
+                self.append(Noticed(what=f"{NOT_KEPT_OF} {number}", detail=why))
             return ()
         change = KeptChange(
             session=self.session,
@@ -230,7 +235,7 @@ class Recorder:
             self._journal.keep_rows(change)
             self.append(Noticed(what=what, detail=f"{len(rows.before)}, for {keep.days:g} days"))
         except AuditUnavailableError as error:
-            return (f"its rows are not kept, and it cannot be undone: {error.message}",)
+            return (f"{NOT_KEPT}: {error.message}",)
         return (f"to undo it within {keep.days:g} days: safeconsole undo {self.session}#{number}",)
 
     def keep_rows(self, change: KeptChange) -> None:

@@ -35,6 +35,10 @@ class KeepOrder(msgspec.Struct, frozen=True, kw_only=True):
     lacks: str = ""
 
 
+NOT_KEPT = "its rows are not kept, and it cannot be undone"
+"""How a note begins that says why."""
+
+
 class KeptRows(msgspec.Struct, frozen=True, kw_only=True):
     """The rows of one change, before and after.
 
@@ -45,6 +49,7 @@ class KeptRows(msgspec.Struct, frozen=True, kw_only=True):
         changed: the columns that were set; empty for a DELETE.
         before: values of `columns`, as literals.
         after: values of `keys` and `changed`, as literals; empty for a DELETE.
+        unseen: what may have changed more with it, which the account could not see; "" for nothing.
     """
 
     table: str
@@ -53,6 +58,7 @@ class KeptRows(msgspec.Struct, frozen=True, kw_only=True):
     changed: tuple[str, ...]
     before: tuple[Row, ...]
     after: tuple[Row, ...] = ()
+    unseen: str = ""
 
 
 def undo_of(kept: KeptRows) -> str:

@@ -21,6 +21,8 @@ class Answering:
     def __init__(self):
         self.before_enter = lambda: None
         self.asked = 0
+        self.seen = []
+        """What an elevation was asked with, oldest first."""
 
     def confirm(self, considered):
         self.asked += 1
@@ -29,6 +31,7 @@ class Answering:
 
     def elevate(self, request, considered):
         self.asked += 1
+        self.seen.append(considered)
         self.before_enter()
         return True
 
