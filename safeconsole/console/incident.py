@@ -59,7 +59,9 @@ class Sheet(msgspec.Struct, frozen=True, kw_only=True):
         # What is too wide for a line goes below it: first the statement, then the column before it.
         kept = len(widths) if beside or taken <= columns else len(widths) - 1
         line = partial(_line, widths=widths[:kept], right=[head in _NUMERIC for head in self.heads])
-        head = clipped(line((*self.heads[:kept], *(["statement"] * beside))), columns or sys.maxsize)
+        # What the server tells of none has no head.
+        last = ["statement"] if beside and any(texts) else []
+        head = clipped(line((*self.heads[:kept], *last)), columns or sys.maxsize)
         found = [f"\x1b[1m{head}\x1b[0m" if decorated else head]
         for row, text in zip(cells, texts, strict=True):
             if beside:
@@ -204,7 +206,8 @@ def locks(state: ConsoleState, argument: str) -> None:
     if found.unexplained:
         ids = ", ".join(map(str, found.unexplained))
         state.say(f"who holds what {ids} {'waits' if waiting == 1 else 'wait'} for is not known: {found.blind}")
-        state.say("\\transactions lists who may: the oldest first")
+        may = f": {_ids_text([each.id for each, _ in others])}" if others else ""
+        state.say(f"\\transactions lists who may, the oldest first{may}")
     roots = [each for each in found.sessions if each.blocks and not each.waits_for and each.id]
     for root in roots[:_MOST_ROOTS]:
         state.say(_freed_text(root.id, freed_by(root.id, found.sessions)))

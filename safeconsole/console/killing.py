@@ -126,7 +126,7 @@ def _sheet_to_kill(sessions: Sequence[ServerSessionRow]) -> Sheet:
                 each.seconds,
                 "none" if each.transaction_seconds is None else age_text(each.transaction_seconds),
                 each.changed_rows,
-                each.state or each.command,
+                "idle" if each.idle else each.state or each.command,
             )
             for each in sessions
         ],

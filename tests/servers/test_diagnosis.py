@@ -106,7 +106,7 @@ def test_the_last_statement_of_who_is_idle_is_shown_where_the_server_keeps_it(pr
             change = f"UPDATE {table} SET status = 'held' WHERE id = 42"
             apps.run("BEGIN", change)
             data, _ = console.type("\\locks")
-            assert change not in data and "last" not in data
+            assert change not in data and "last" not in data and "statement" not in data
             # What the server does not have is not asked for.
             assert "failed" not in {record["outcome"] for record in console.desk.records("outcome")}
             with cluster.dba_connect(cluster.primary) as dba, dba.cursor() as cursor:
@@ -331,6 +331,7 @@ def test_a_server_without_performance_schema_says_so(private_cluster, tmp_path):
         listed = [line.split(",")[0] for line in data.splitlines()]
     assert {str(scene.writer), str(scene.alter), str(scene.reader)} <= set(listed)
     assert "is not known: performance_schema is OFF on this server" in messages
+    assert f"\\transactions lists who may, the oldest first: {scene.holder}" in messages
     assert "nobody waits" not in messages
 
 
