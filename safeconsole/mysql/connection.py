@@ -9,7 +9,6 @@ import msgspec
 from pymysql.constants import COMMAND
 
 from safeconsole.cluster.engine import Answer, Splice
-from safeconsole.dialects.privileges import AccountPrivileges
 from safeconsole.errors import NotSentError, RefusedError, UnreachableError
 from safeconsole.mysql.error_codes import is_lost, statement_error, text_of
 from safeconsole.mysql.estimate import Dictionary, Ending, estimate_of
@@ -92,11 +91,7 @@ class MySqlConnection:
         self._dictionary = Dictionary()
         self._ready: _Ready | None = None
         self._slot = ""
-
-    @property
-    def privileges(self) -> AccountPrivileges | None:
-        """What its account says that it may do, None where it was not asked."""
-        return self._link.privileges
+        self.privileges = link.privileges
 
     @property
     def identity(self) -> Identity:
