@@ -52,6 +52,10 @@ class Mailbox(Protocol):
         """Return unanswered requests by name, what expires first before the others."""
         ...
 
+    def forget_old(self) -> None:
+        """Remove what expired long ago, where nobody else does."""
+        ...
+
 
 def name_of(request: str) -> str:
     """Return the name of a request by its id."""
@@ -119,6 +123,9 @@ class DirectoryMailbox:
                     found.append((stem, request))
         still = [each for each in found if time.time() < each[1].expires_epoch]
         return tuple(sorted(still, key=lambda each: each[1].expires_epoch))
+
+    def forget_old(self) -> None:
+        """Remove nothing: consoles take their requests away, and answers belong to whoever wrote them."""
 
 
 def paths_of(directory: Path, request: str) -> tuple[Path, Path]:

@@ -106,7 +106,6 @@ class DatabaseMailbox:
         return tuple(found)
 
     def forget_old(self) -> None:
-        """Remove what expired long ago; whoever serves a team's pages does."""
         old = select(REQUESTS.c.name).where(REQUESTS.c.expires_epoch < int(time.time()) - KEPT_SECONDS)
         with self._connected() as connection:
             names = connection.scalars(old.limit(1_000)).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import select
 import ssl
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from safeconsole.web.sign_in import Provider
 
 TELL_SECONDS = 2.0
+FORGET_TURNS = 1_800
+"""Times that channels are told, about an hour, after which old requests are removed."""
+
 RENEW_SECONDS = 600.0
 DATABASE_EXAMPLE = "postgresql+psycopg://serve:{secret}@db9/audit, sqlite:////srv/safeconsole/audit.db"
 
@@ -89,7 +93,9 @@ def _serve(app: Application, settings: ServeSettings, server: PageServer, health
     over = threading.Event()
     with end_signals() as until:
         indexing.start()
-        threading.Thread(target=_tell, args=(telling, over), name="safeconsole-telling", daemon=True).start()
+        threading.Thread(
+            target=_tell, args=(telling, approving.mailbox, over), name="safeconsole-telling", daemon=True
+        ).start()
         if overviews is not None:
             threading.Thread(target=_renew, args=(overviews, over), name="safeconsole-fleet", daemon=True).start()
         for each in servers:
@@ -104,11 +110,15 @@ def _serve(app: Application, settings: ServeSettings, server: PageServer, health
     engine.dispose()
 
 
-def _tell(telling: Telling, over: threading.Event) -> None:
-    while not over.wait(TELL_SECONDS):
+def _tell(telling: Telling, mailbox: Mailbox, over: threading.Event) -> None:
+    for turn in itertools.count():
         # The database may be away; what waits is told when it is back.
         with suppress(ConfigurationError):
             telling.step()
+            if turn % FORGET_TURNS == 0:
+                mailbox.forget_old()
+        if over.wait(TELL_SECONDS):
+            return
 
 
 def _renew(overviews: Overviews, over: threading.Event) -> None:

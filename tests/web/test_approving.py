@@ -236,6 +236,18 @@ def test_what_expired_or_was_withdrawn_is_answered_by_nobody(team):
     assert ben.get("/requests/nothing").status == 404
 
 
+def test_what_expired_long_ago_is_removed_and_nothing_else(team):
+    old = live(id="old.1", expires_epoch=int(time.time()) - 91 * 86_400)
+    for request in (old, live(id="expired.1", expires_epoch=int(time.time()) - 60), live(id="waits.1")):
+        team.mailbox.put(request)
+        team.mailbox.withdraw(request)
+    team.mailbox.forget_old()
+    assert team.mailbox.answer_to(old) == ""
+    with team.mailbox._engine.connect() as connection:
+        names = connection.exec_driver_sql("SELECT name FROM safeconsole_requests ORDER BY name").scalars().all()
+    assert names == ["expired-1", "waits-1"]
+
+
 def test_what_others_put_into_the_database_harms_nobody(team):
     assert team.mailbox.waiting() == ()
     rows = [("x", "garbage"), ("other-name", request_code(live())), ("y", "sc-request-AAAA")]
