@@ -9,7 +9,7 @@ import shutil
 import ssl
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -75,6 +75,10 @@ def gateway(app: Application, /, cluster: str, path: str, listen: str, workers: 
             instead="give --tls-cert and --tls-key, or listen on 127.0.0.1",
         )
     with _listening(path, where, health) as doors:
+        # It does not answer itself before it serves.
+        _require_servers(
+            cluster, [each for each in app.settings().cluster(cluster).nodes if each in doors.said.values()]
+        )
         if workers == 1:
             _serve(app, cluster, tls, doors)
         else:
@@ -261,7 +265,9 @@ def _served_cluster(app: Application, cluster: str) -> ServedCluster:
     if not DIALECTS[app.settings().cluster(cluster).assumed_flavour].has_accounts:
         raise ConfigurationError(f"cluster {cluster} is of SQLite files, whose clients need no gateway")
     with _job(app, cluster) as opened:
-        readings = [each for each in opened.session.topology() if each.version]
+        found = opened.session.topology()
+        _require_servers(cluster, [each.node for each in found if each.is_gateway])
+        readings = [each for each in found if each.version]
         server = opened.rules().dialect.server
         sql_mode = _sql_mode_of(opened.session)
     if not readings:
@@ -274,6 +280,15 @@ def _served_cluster(app: Application, cluster: str) -> ServedCluster:
         time_limit=server.time_limit_error,
         sql_mode=sql_mode,
     )
+
+
+def _require_servers(cluster: str, gateways: Sequence[str]) -> None:
+    """Require that no node is a gateway. Raises ConfigurationError."""
+    if gateways:
+        raise ConfigurationError(
+            f"{gateways[0]} of cluster {cluster} is a safeconsole gateway, and none stands before another, or itself",
+            instead=f"name the servers behind it in clusters.{cluster}.nodes",
+        )
 
 
 def _sql_mode_of(session: Session) -> frozenset[str]:

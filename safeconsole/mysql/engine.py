@@ -351,7 +351,8 @@ class MySqlEngine:
         if seen is None:
             kind = CrowdedError if any(reading.is_full for reading in readings) else UnreachableError
             reasons = tuple(f"{reading.node}: {reading.unreachable}" for reading in readings)
-            raise kind(f"no node of cluster {self._name} answers", evidence=reasons)
+            instead = next((reading.mend for reading in readings if reading.mend), "")
+            raise kind(f"no node of cluster {self._name} answers", evidence=reasons, instead=instead)
         return seen
 
     def _measure_one(self, node: NodeName) -> MeasuredNode:

@@ -38,7 +38,15 @@ from safeconsole.mysql.history import History
 from safeconsole.mysql.link import MySqlLink
 from safeconsole.mysql.login import Login
 from safeconsole.mysql.measuring import Questions
-from safeconsole.mysql.recognising import ANOTHER_PRODUCT, Variant, check_greeting, dialect_of, version_of
+from safeconsole.mysql.recognising import (
+    ANOTHER_PRODUCT,
+    GATEWAY,
+    Variant,
+    check_greeting,
+    dialect_of,
+    require_no_gateway,
+    version_of,
+)
 from safeconsole.mysql.running import BREAKS
 from safeconsole.mysql.sensors import FirstLook, Lookout, Target
 from safeconsole.mysql.topology import prove_role
@@ -110,7 +118,7 @@ def open_guarded(  # noqa: PLR0913 (what one connection is opened with, each nam
         one_at_a_time = one_at_a_time or (known is not None and not known.takes_several)
         wire.takes_several = dialect.server.takes_several and not one_at_a_time
         logged_in(wire, dialect)
-        guarded = _guard(wire, login, limits, dialect, expected_server=expected_server, first=first)
+        guarded = _guard_or_say_why(wire, login, limits, dialect, expected_server=expected_server, first=first)
     except SafeConsoleError:
         wire.discard()
         raise
@@ -228,6 +236,16 @@ def _questions_on(heartbeat: str, dialect: Dialect) -> tuple[str, ...]:
     return Questions(dialect=dialect, heartbeat=heartbeat).texts
 
 
+def _guard_or_say_why(
+    wire: Wire, login: Login, limits: Limits, dialect: Dialect, *, expected_server: str, first: First
+) -> Guarded:
+    try:
+        return _guard(wire, login, limits, dialect, expected_server=expected_server, first=first)
+    except UnreachableError:
+        require_no_gateway(wire, address=login.address)
+        raise
+
+
 def _guard(
     wire: Wire, login: Login, limits: Limits, dialect: Dialect, *, expected_server: str, first: First
 ) -> Guarded:
@@ -335,7 +353,7 @@ class Monitor:
             ConfigurationError: the address, the account's secret or its TLS settings are wrong; of a found address
                 that is a reading, since nobody configured it.
         """
-        is_full = False
+        is_full = is_gateway = False
         if self._now() >= self._log_in_again_seconds and self.watch.rest(idle_seconds=0) is None:
             self._log_in_again_seconds = float("inf")
         try:
@@ -343,19 +361,33 @@ class Monitor:
             return self.watch.control.ask(measure_it, within_seconds=self._answer_seconds)
         except UnreachableError as error:
             trouble, mend, is_full = error.message, error.instead, isinstance(error, CrowdedError)
+            is_gateway = error.code == GATEWAY
         except ConfigurationError as error:
             if self._lead is None:
                 raise
             trouble, mend = error.message, error.instead
         except BREAKS as error:
             trouble, mend = f"lost while it was measured: {text_of(error).lower()}", ""
-        return self.silent(trouble, now_seconds, mend=mend, is_full=is_full)
+        return self.silent(trouble, now_seconds, mend=mend, is_full=is_full, is_gateway=is_gateway)
 
-    def silent(self, trouble: str, now_seconds: float, *, mend: str = "", is_full: bool = False) -> Measurement:
+    def silent(
+        self,
+        trouble: str,
+        now_seconds: float,
+        *,
+        mend: str = "",
+        is_full: bool = False,
+        is_gateway: bool = False,
+    ) -> Measurement:
         """Return the reading of a node that cannot be measured, or did not answer in time."""
-        seconds, tags = now_seconds, self._tags()
         reading = Reading(
-            node=self.node, unreachable=trouble, mend=mend, is_full=is_full, tags=tags, measured_seconds=seconds
+            node=self.node,
+            unreachable=trouble,
+            mend=mend,
+            is_full=is_full,
+            is_gateway=is_gateway,
+            tags=self._tags(),
+            measured_seconds=now_seconds,
         )
         return Measurement(reading=reading)
 

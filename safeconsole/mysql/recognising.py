@@ -38,6 +38,9 @@ _STRANGERS: tuple[tuple[str, str, str], ...] = (
 
 ANOTHER_PRODUCT = "it is another product than MySQL or MariaDB, or a proxy that answers for it, and is not supported"
 
+GATEWAY = "gateway"
+"""The code of the error that says so of a gateway of ours."""
+
 AURORA_BUILDS: tuple[tuple[int, int], ...] = (
     (1, 80023),
     (3, 80026),
@@ -127,6 +130,25 @@ def check_identity(dialect: Dialect, greeting: str, told: tuple[str | None, ...]
         raise UnreachableError(
             f"{address} greets as {greeting[:60]} and answers as {version[:60]}: a proxy stands before it, such as"
             f" ProxySQL or MaxScale, which may send each statement elsewhere; {_BEHIND}"
+        )
+
+
+def require_no_gateway(wire: Wire, *, address: str) -> None:
+    """Ask what refused the guards whether it is a gateway of ours; asked of nothing else.
+
+    Raises:
+        UnreachableError: it is. Limits, elevations and the journal are its own: a console behind it would have two of
+            each, and watch connections by numbers that are not the servers'.
+        DriverError, OSError: the connection is lost.
+    """
+    (reply,) = wire.flight("SELECT value FROM safeconsole.status WHERE what = 'cluster'")
+    if reply.error is None and reply.rows:
+        raise UnreachableError(
+            f"{address} is a safeconsole gateway, which judges, limits and records what is sent to its cluster"
+            f" {str(reply.rows[0][0])[:60]} by itself; no console does so once more before it",
+            instead=f"connect a MySQL client to {address}, with a token as password, and elevate there by CALL"
+            " safeconsole.elevate('reason'); or name the servers behind it in nodes",
+            code=GATEWAY,
         )
 
 

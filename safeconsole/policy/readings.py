@@ -48,6 +48,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
         unreachable: why it could not be measured, or "".
         mend: what to do about that, or "".
         is_full: whether that is since the account may hold no further connection to it now.
+        is_gateway: whether that is since it is a gateway of ours.
         one_at_a_time: whether what stands before its server takes no question before the last one is answered.
         measured_seconds: monotonic time of the measurement.
     """
@@ -74,6 +75,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     unreachable: str = ""
     mend: str = ""
     is_full: bool = False
+    is_gateway: bool = False
     one_at_a_time: bool = False
     measured_seconds: float = 0.0
 
