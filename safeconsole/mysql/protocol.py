@@ -133,15 +133,21 @@ class Packets(msgspec.Struct):
     def arrived_whole(self, most: int) -> SplicedRows:
         """Return the raw packets of the rows that `arrived` would return, without copying."""
         buffer, have, largest = self.buffer, len(self.buffer), min(self.ceiling_bytes, _LONGEST - 1)
-        first = position = self.position
+        unpacked = _HEADER_AND_MARK.unpack_from
+        first = position = before = self.position
         rows, last = 0, have - PACKET_HEADER_BYTES - 1
+        # A million rows pass here: one look at each header, and at what is behind it.
         while position <= last and rows < most:
-            # A million rows pass here: one look at each header, and at what is behind it.
-            header, mark = _HEADER_AND_MARK.unpack_from(buffer, position)
-            stop = position + PACKET_HEADER_BYTES + (header & _LONGEST)
-            if mark >= _END or stop > have or not 0 < header & _LONGEST <= largest:
+            header, mark = unpacked(buffer, position)
+            size = header & _LONGEST
+            if mark >= _END or not 0 < size <= largest:
                 break
-            position, rows = stop, rows + 1
+            before = position
+            position += size + PACKET_HEADER_BYTES
+            rows += 1
+        if position > have:
+            # The last one is not whole.
+            position, rows = before, rows - 1
         self.position = position
         self.taken_bytes += position - first - PACKET_HEADER_BYTES * rows
         return SplicedRows(data=memoryview(buffer)[first:position], rows=rows, packets=rows)

@@ -107,7 +107,7 @@ class Gateway:
 
 
 def environment(directory):
-    return {"HOME": str(directory), "USER": "gw", "PATH": os.environ["PATH"], "PYTHONDEVMODE": "0"}
+    return {"HOME": str(directory), "USER": "gw", "PATH": os.environ["PATH"]}
 
 
 @contextmanager
