@@ -20,7 +20,7 @@ from safeconsole.cluster.sharing import Shared
 from safeconsole.config.identity import Person, demo_mark_of, who
 from safeconsole.config.loading import governed_clusters, journal_directory, load_settings
 from safeconsole.config.settings import VARIABLE_PREFIX, ClusterSettings, NoticeSettings, Settings, secret_variables
-from safeconsole.errors import AuditUnavailableError
+from safeconsole.errors import AuditUnavailableError, SafeConsoleError
 from safeconsole.output.text import safe
 
 if TYPE_CHECKING:
@@ -158,14 +158,19 @@ class Program:
                 leaving.enter_context(interrupts.at_last(lambda: _close(session, reason)))
             leaving.push(recordings)
             self._ship(door.person, copies)
-            yield OpenSession(
-                session=session,
-                rules=lambda: engine.rules,
-                flavour=cluster.assumed_flavour,
-                end_abandoned=engine.end_abandoned,
-                history_directory=self.history_directory(door.person, door.cluster),
-                record_terminal=lambda: self._recording(session, journal.session, recordings),
-            )
+            try:
+                yield OpenSession(
+                    session=session,
+                    rules=lambda: engine.rules,
+                    flavour=cluster.assumed_flavour,
+                    end_abandoned=engine.end_abandoned,
+                    history_directory=self.history_directory(door.person, door.cluster),
+                    record_terminal=lambda: self._recording(session, journal.session, recordings),
+                )
+            except SafeConsoleError:
+                # A refusal, or the server's word: its person is told, and the session ended in order.
+                reason = ""
+                raise
             reason = ""
 
     def _engine(self, name: str, cluster: ClusterSettings) -> MySqlEngine | SqliteEngine:

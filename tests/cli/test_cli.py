@@ -199,6 +199,11 @@ def test_what_is_told_at_the_end_cannot_drive_the_terminal(shop, capsys):
     assert capsys.readouterr().err == "safeconsole: the transaction on db\\x1b]0;owned\\x07 is over\n"
 
 
+def test_a_session_that_ended_with_a_refusal_was_not_interrupted(shop):
+    assert sql(shop, "-e", "DROP TABLE orders").code == 3
+    assert records(shop)[-1]["reason"] == ""
+
+
 @pytest.mark.parametrize("fault", [OSError(28, "no space left"), KeyboardInterrupt()])
 def test_whatever_breaks_at_the_end_the_session_is_closed_and_its_servers_left(shop, fault):
     program, left = Program(dict(os.environ)), []

@@ -40,6 +40,7 @@ rules:
     message: Invoices are changed by billing alone.
 """
 CHANGE = "UPDATE rollout SET status = 'paid' WHERE id = 7"
+SHOWN = re.compile(r'name="request" value="([^"]+)"')
 HEAD = re.compile(r'name="head" value="([^"]+)"')
 
 
@@ -267,7 +268,8 @@ def test_a_team_rolls_it_out_and_changes_a_row_as_it_should(team, changed):
     shown = ben.get(target).text
     for part in ("stuck order", "OPS-7", "status = &#x27;paid&#x27;", ann.name, "shop (production)"):
         assert part in shown, part
-    assert "Approved" in ben.post(target, {"csrf": ben.csrf("/approvals"), **answer}).text
+    seen = {"csrf": ben.csrf("/approvals"), "request": SHOWN.search(shown)[1]}
+    assert "Approved" in ben.post(target, {**seen, **answer}).text
     code, _ = console.end()
     assert code == 0, console.messages
     assert status_of(changed) == "paid"
