@@ -41,10 +41,10 @@ SHOWN_LINES = 1_500
 WHOLE_LINES = 5_000
 """A session of at most so many lines is verified when it is shown; a longer one was, as it arrived."""
 
-SEARCH_SECONDS = 0.2
+SEARCH_SECONDS = 0.15
 """How long a search looks before it says how far it came."""
 
-WINDOW_ROWS = 4_000
+WINDOW_ROWS = 2_000
 """Statements that are looked through at a time for a text or a table."""
 
 MOST_COUNTED = 1_000
