@@ -118,6 +118,7 @@ class Program:
             use = self._clusters.used(door.cluster, cluster, lambda: self._engine(door.cluster, cluster))
             engine = leaving.enter_context(use)
             # Every session asks for this first; the network is waited for while all the rest is imported and opened.
+            engine.expect(door.expects_to, door.schema)
             engine.measure_ahead()
             from safeconsole.audit.journal import open_journal
             from safeconsole.audit.keys import literal_key_for
@@ -179,13 +180,11 @@ class Program:
             from safeconsole.sqlite.engine import open_engine as open_files
 
             return open_files(name, cluster, self.clock)
-        from safeconsole.config.kept_grants import KeptGrants
         from safeconsole.config.secrets import LocalSecrets
         from safeconsole.mysql.engine import open_engine
 
         secrets, state = LocalSecrets({name: cluster}, self.environ), self.state_directory(self.person)
-        grants = KeptGrants(state, name)
-        return open_engine(name, cluster, secrets, self.clock, grants=grants, share=self.share)
+        return open_engine(name, cluster, secrets, self.clock, state=state, share=self.share)
 
     def _recording(self, session: Session, name: str, recordings: ExitStack) -> Recording | None:
         from shutil import get_terminal_size

@@ -43,6 +43,7 @@ class Door(msgspec.Struct, frozen=True, kw_only=True):
         to, schema, limits, justification: see `SessionContext`.
         approval: a second person's answer, or "".
         waits: see `People`.
+        asks_at_once: whether a statement follows at once, so that a connection for it is opened beside the measuring.
     """
 
     cluster: str
@@ -55,6 +56,12 @@ class Door(msgspec.Struct, frozen=True, kw_only=True):
     justification: Justification | None = None
     approval: str = ""
     waits: bool = True
+    asks_at_once: bool = False
+
+    @property
+    def expects_to(self) -> str | None:
+        """Where what is asked at once will probably go: what is elevated goes to the primary, and is planned there."""
+        return (self.to or ("primary" if self.justification is not None else "")) if self.asks_at_once else None
 
 
 class OpenSession(msgspec.Struct, frozen=True, kw_only=True):

@@ -124,6 +124,7 @@ def sql(
             limits=limits,
             justification=justification,
             approval=str(given["approval"]),
+            asks_at_once=not interactive,
         )
         if scripts is None:
             return open_console(app, door, recorder)

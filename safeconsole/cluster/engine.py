@@ -199,8 +199,14 @@ class Connection(Protocol):
         """Take it to another schema with all that is on it; False where it cannot be, and is to be closed."""
         ...
 
-    def prove(self) -> Reading:
-        """Read role and identity from the live session. Raises UnreachableError."""
+    def prove(self, permit: Permit | None = None) -> Reading:
+        """Read role and identity from the live session.
+
+        Args:
+            permit: what is sent next, so that it can be made ready for in the same round trip; nothing is sent of it.
+
+        Raises UnreachableError.
+        """
         ...
 
     def estimate(self, statement: Statement) -> Estimate:
@@ -371,6 +377,22 @@ class Engine(Protocol):
 
     def measure_ahead(self, only: frozenset[NodeName] = frozenset()) -> None:
         """Start measuring in the background; `only` as in `topology`. Never waits."""
+        ...
+
+    def expect(self, to: str | None, schema: str) -> None:
+        """Connect, beside the first measurement, to the node that a statement will probably go to. Never waits.
+
+        Nothing is sent there for that: whoever chooses the node then finds the connection, else it is closed.
+
+        Args:
+            to: where the person sends it: replica, primary, a node's name, or ""; None where none follows at once.
+            schema: the one that it begins in, or "".
+        """
+        ...
+
+    @property
+    def expected(self) -> NodeName | None:
+        """The node that was connected to so and that nobody chose yet; of nodes that are equally fit it is the one."""
         ...
 
     def connect(self, node: NodeName, account: Account, *, schema: str = "") -> Connection:

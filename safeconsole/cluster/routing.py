@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 from msgspec.structs import replace
@@ -129,19 +129,20 @@ def _way_out(readings: Sequence[Reading], gates: Gates) -> str:
 
 def is_preferred(readings: tuple[Reading, ...], node: NodeName) -> bool:
     """Whether no other node's tags rank above a replica's, so that it stays the choice while it is fit."""
-    ranks = {reading.node: _rank_of_tags(reading) for reading in readings if reading.role is not Role.PRIMARY}
+    ranks = {reading.node: rank_of_tags(reading.tags) for reading in readings if reading.role is not Role.PRIMARY}
     return node in ranks and ranks[node] == min(ranks.values())
 
 
-def _rank_of_tags(reading: Reading) -> tuple[bool, bool]:
-    return "console" not in reading.tags, "failover-target" in reading.tags
+def rank_of_tags(tags: Collection[str]) -> tuple[bool, bool]:
+    """Return how a replica ranks by its tags among others that are fit; the lowest goes first."""
+    return "console" not in tags, "failover-target" in tags
 
 
 def _rank(
     reading: Reading, sticky: NodeName | None, lots: Mapping[NodeName, float]
 ) -> tuple[tuple[bool, bool], bool, int, int, float]:
     return (
-        _rank_of_tags(reading),
+        rank_of_tags(reading.tags),
         reading.node != sticky,
         # Parts of a second, and a few threads, come and go: everybody would follow them to the same replica.
         int(reading.lag_seconds or 0.0),

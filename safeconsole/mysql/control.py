@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from safeconsole.errors import UnreachableError
 from safeconsole.mysql.dialling import NodeAddress
@@ -20,6 +21,14 @@ from safeconsole.mysql.wire import DriverError, ServerReply, Wire
 from safeconsole.sqltext.dialect import Dialect
 
 Found = TypeVar("Found")
+
+First = Callable[[Dialect], tuple[str, ...]]
+"""Questions of the console's that are asked of a server of some dialect in the round trip of the guards."""
+
+
+def nothing_first(_dialect: Dialect) -> tuple[str, ...]:
+    return ()
+
 
 ANSWER_SECONDS = 2.0
 """Longest wait for one answer of a server to the console's own questions."""
@@ -37,8 +46,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
         login: what it was opened by.
         place: the address that it leads to.
         questions: what its node is asked to be measured.
-        opened_seconds: monotonic reading before it was opened.
-        first: the answers to those questions that came with the guards.
+        first: the answers that came with the guards, for the question that it was opened for.
     """
 
     wire: Wire
@@ -48,7 +56,6 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     session: ServerSession
     place: NodeAddress
     questions: Questions
-    opened_seconds: float = 0.0
     first: list[ServerReply] = []
 
     @property
@@ -69,12 +76,14 @@ class Control:
     told the same, and does not try it again one after the other.
 
     Args:
-        open_line: opens a connection to the node, like the one before where it is given one; raises UnreachableError
-            or ConfigurationError.
+        open_line: opens a connection to the node, like the one before where it is given one, and asks the first
+            questions with the guards; raises UnreachableError or ConfigurationError.
         now: the cluster's clock.
     """
 
-    def __init__(self, open_line: Callable[[Line | None], Line], now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, open_line: Callable[[Line | None, First], Line], now: Callable[[], float] = time.monotonic
+    ) -> None:
         self._open_line = open_line
         self._before: Line | None = None
         self._changed = threading.Condition()
@@ -89,7 +98,13 @@ class Control:
         return any(slot.line is not None for slot in self._slots)
 
     def ask(
-        self, question: Callable[[Line], Found], *, within_seconds: float, server: str = "", insists: bool = False
+        self,
+        question: Callable[[Line], Found],
+        *,
+        within_seconds: float,
+        server: str = "",
+        insists: bool = False,
+        first: First = nothing_first,
     ) -> Found:
         """Run a query; once more over a new connection if the old one is closed or lost.
 
@@ -97,6 +112,7 @@ class Control:
             within_seconds: how long each answer may take.
             server: the identity that must answer, or "".
             insists: ask once more also after a time that passed without an answer.
+            first: asked with the guards where a connection is opened for this; answers are in `Line.first`.
 
         Raises:
             UnreachableError: no connection, or another server.
@@ -108,13 +124,13 @@ class Control:
             slot = self._lent(mine, within_seconds)
             reused, started = self._is_usable(slot), time.monotonic()
             try:
-                return self._asked(slot, question, within_seconds, server)
+                return self._asked(slot, question, within_seconds, server, first)
             except (DriverError, OSError, ValueError):
                 # Who let the whole time pass is deaf, or its connection is: nobody waits that long for it twice.
                 is_deaf = time.monotonic() - started >= within_seconds
                 if slot.line is not None or not (insists or (reused and not is_deaf)):
                     raise
-            return self._asked(slot, question, within_seconds, server)
+            return self._asked(slot, question, within_seconds, server, first)
         finally:
             self._give_back(mine)
 
@@ -180,10 +196,14 @@ class Control:
             self._discard(slot)
         return slot.line is not None
 
-    def _asked(self, slot: _Slot, question: Callable[[Line], Found], within_seconds: float, server: str) -> Found:
+    def _asked(
+        self, slot: _Slot, question: Callable[[Line], Found], within_seconds: float, server: str, first: First
+    ) -> Found:
         line = slot.line
         if line is None:
-            line = slot.line = self._opened(server)
+            line = self._opened(server, first)
+            # What came with the guards is for this question alone.
+            slot.line = replace(line, first=[]) if line.first else line
         if server and line.session.server != server:
             raise UnreachableError(f"{line.place.address} answers as another server than before")
         line.wire.wait_at_most(within_seconds)
@@ -195,10 +215,10 @@ class Control:
                 self._discard(slot)
             raise
 
-    def _opened(self, server: str) -> Line:
+    def _opened(self, server: str, first: First) -> Line:
         try:
             # Who watches a server goes back to that one, and asks nobody for its password while a statement runs.
-            line = self._open_line(self._before if server else None)
+            line = self._open_line(self._before if server else None, first)
         except UnreachableError as error:
             with self._changed:
                 self._failure = time.monotonic(), error

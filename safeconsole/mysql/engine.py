@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from safeconsole.clock import Clock
@@ -15,6 +16,7 @@ from safeconsole.config.secrets import Secret, Secrets
 from safeconsole.config.settings import ClusterSettings
 from safeconsole.dialects.privileges import AccountPrivileges, lacking
 from safeconsole.errors import ConfigurationError, CrowdedError, SafeConsoleError, UnreachableError
+from safeconsole.mysql.ahead import Ahead, likely_node
 from safeconsole.mysql.connection import MySqlConnection
 from safeconsole.mysql.control import Control
 from safeconsole.mysql.dialling import HeldSecret, login_for
@@ -22,9 +24,11 @@ from safeconsole.mysql.discovery import Lead
 from safeconsole.mysql.inventory import Inventory, OpenThread, threads_in
 from safeconsole.mysql.login import Login
 from safeconsole.mysql.measurements import Measurements
-from safeconsole.mysql.node import MeasuredNode, Monitor, open_connection, open_line
+from safeconsole.mysql.node import MeasuredNode, Monitor
+from safeconsole.mysql.opening import open_connection, open_line
 from safeconsole.mysql.pool import StatementPool, most_of_one
-from safeconsole.mysql.sensors import Lookout, Target
+from safeconsole.mysql.remembered import Remembered
+from safeconsole.mysql.sensors import FirstLook, Lookout, Target
 from safeconsole.mysql.watchdog import NodeWatch, Watchdog
 from safeconsole.policy.readings import Reading
 from safeconsole.sqltext.lexer import LexicalRules
@@ -54,6 +58,7 @@ class MySqlEngine:
         running_memory: such sources, asked while a statement runs.
         bastion: reaches its nodes, where their network is another one.
         share: this process among those that serve the cluster together.
+        remembered: what another process met.
     """
 
     def __init__(  # noqa: PLR0913 (what one cluster is reached with, each named)
@@ -68,7 +73,10 @@ class MySqlEngine:
         bastion: Bastion | None = None,
         grants: KeptGrants | None = None,
         share: ProcessShare = ALONE,
+        remembered: Remembered | None = None,
     ) -> None:
+        self._remembered = remembered or Remembered()
+        self._ahead: Ahead | None = None
         self._name = name
         self._settings = settings
         self._secrets = secrets
@@ -121,6 +129,75 @@ class MySqlEngine:
         self._measurements.ahead(only)
         self._keep_up()
 
+    def expect(self, to: str | None, schema: str) -> None:
+        """Connect to the node that a statement will probably go to; see `Engine`."""
+        if to is None or self._measurements.readings or self._ahead is not None:
+            return
+        likely = likely_node(self._settings, self._remembered, to)
+        if likely is None:
+            return
+        address, node = likely
+        monitor, schema = self._measurements.monitor_at(address), schema or self._settings.schema
+        look = FirstLook(monitor.watch.control, monitor.watch.eye)
+        monitor.expect(look)
+        self._ahead = Ahead(node, schema, look, partial(self._open_ahead, monitor, schema, look))
+
+    def _open_ahead(self, monitor: Monitor, schema: str, look: FirstLook) -> MySqlConnection:
+        _, login = monitor.reached()
+        if login.is_leased:
+            # It is watched as that account, and not by whoever measures.
+            raise UnreachableError("an account that is made for a while is not asked for ahead")
+        known, node = monitor.known, monitor.node
+        return open_connection(
+            login, monitor.watch, node=node, account=Account.READ, schema=schema, known=known, look=look
+        )
+
+    @property
+    def expected(self) -> NodeName | None:
+        """The node that a connection waits at; see `Engine`."""
+        ahead = self._ahead
+        return ahead.node if ahead is not None else None
+
+    def _take_ahead(self, seen: MeasuredNode, node: NodeName, schema: str) -> MySqlConnection | None:
+        """Return the connection that was opened ahead, if it is one to this server; close it if it is not."""
+        with self._lock:
+            ahead, self._ahead = self._ahead, None
+        if ahead is None:
+            return None
+        if (ahead.node, ahead.schema) != (node, schema):
+            ahead.close()
+            return None
+        connection = ahead.take()
+        if connection is None or connection.joins(seen.server, seen.rules, shares_writes=seen.shares_writes):
+            return connection
+        connection.close()
+        return None
+
+    def _rest_ahead(self) -> float | None:
+        """Close what was opened ahead and is not taken; return the seconds until that is due, or None."""
+        ahead = self._ahead
+        if ahead is None:
+            return None
+        if ahead.age_seconds < REST_SECONDS:
+            return REST_SECONDS - ahead.age_seconds
+        self._drop_ahead(ahead.node)
+        return None
+
+    def _drop_ahead(self, node: NodeName | None = None, *, within_seconds: float = 0.0) -> bool:
+        """Close what was opened ahead, at a node where one is named, and say whether there was anything."""
+        with self._lock:
+            ahead = self._ahead
+            if ahead is None or node not in {None, ahead.node}:
+                return False
+            self._ahead = None
+        ahead.close(within_seconds=within_seconds)
+        return True
+
+    def _make_room(self, node: NodeName) -> bool:
+        """Close a connection of the read account that nobody uses now, and say whether there was one."""
+        within = self._settings.connect_seconds
+        return self._pool.shed((node, Account.READ)) or self._drop_ahead(node, within_seconds=within)
+
     def connect(self, node: NodeName, account: Account, *, schema: str = "") -> MySqlConnection:
         """Lend a guarded connection to a node; see `Engine`."""
         seen = self._measurements.seen.get(node) or self._measure_one(node)
@@ -161,6 +238,7 @@ class MySqlEngine:
             watches = [watch for watch, _ in self._watches.values()]
         watches += [monitor.watch for monitor in self._measurements.monitors]
         waits += [watch.rest(idle_seconds=REST_SECONDS) for watch in watches]
+        waits.append(self._rest_ahead())
         return min((seconds for seconds in waits if seconds is not None), default=None)
 
     def _keep_up(self) -> None:
@@ -221,6 +299,8 @@ class MySqlEngine:
         )
 
     def _open(self, seen: MeasuredNode, node: NodeName, account: Account, schema: str) -> MySqlConnection:
+        if account is Account.READ and (ahead := self._take_ahead(seen, node, schema)) is not None:
+            return ahead
         login = self._login(seen, account)
         schema = schema or self._settings.schema
         if account is Account.DIAGNOSE and schema.lower() not in seen.variant.dialect.catalogue.schemas:
@@ -257,7 +337,8 @@ class MySqlEngine:
             watch, users = self._watches.get(key) or (None, 0)
             if watch is None:
                 now = self._clock.monotonic
-                control = Control(lambda _: open_line(login, seen.place, measures=False, known=seen.variant), now)
+                opening = partial(open_line, login, seen.place, known=seen.variant)
+                control = Control(lambda _, first: opening(first=first), now)
                 memory = self._running_memory.get(node)
                 watch = NodeWatch(control, free_memory=memory, left=partial(self._leave_watch, key))
             self._watches[key] = watch, users + 1
@@ -305,8 +386,18 @@ class MySqlEngine:
         upkeep = self._upkeep
         if upkeep is not None:
             upkeep.join(LEAST_WAIT_SECONDS)
+        self._drop_ahead()
         self._pool.close()
+        self._remember()
         self._measurements.close()
+
+    def _remember(self) -> None:
+        seen, addresses = self._measurements.seen, self._measurements.addresses
+        self._remembered.keep(
+            (addresses[each.node], each.role, seen[each.node].variant)
+            for each in self._measurements.readings
+            if each.node in seen and each.node in addresses and not each.unreachable
+        )
 
     def _secret(self, account: Account, node: str) -> Secret:
         login_name = self._login_name(account)
@@ -335,8 +426,9 @@ class MySqlEngine:
             free_memory=self._free_memory.get(node),
             running_memory=self._running_memory.get(node),
             lead=lead,
-            make_room=partial(self._pool.shed, (node, Account.READ)),
+            make_room=partial(self._make_room, node),
             now=self._clock.monotonic,
+            remembered=self._remembered.variant_of(address),
         )
 
     def _any_seen(self) -> MeasuredNode:
@@ -374,14 +466,14 @@ def open_engine(  # noqa: PLR0913 (what an engine is made of, each named)
     *,
     free_memory: Mapping[NodeName, Sensor] | None = None,
     running_memory: Mapping[NodeName, Sensor] | None = None,
-    grants: KeptGrants | None = None,
+    state: Path | None = None,
     share: ProcessShare = ALONE,
 ) -> MySqlEngine:
     """Return the engine of one cluster; it opens no connection before the first request.
 
     Args:
         free_memory, running_memory: as of `MySqlEngine`, in place of the configured ones.
-        grants: where what the elevated account says that it may do is kept, None for nowhere.
+        state: the directory where it is kept what was met and what accounts may do, None for nowhere.
         share: as of `MySqlEngine`.
     """
     if settings.free_memory and free_memory is None and running_memory is None:
@@ -402,6 +494,7 @@ def open_engine(  # noqa: PLR0913 (what an engine is made of, each named)
         free_memory=free_memory,
         running_memory=running_memory,
         bastion=bastion,
-        grants=grants,
+        grants=KeptGrants(state, name) if state is not None else None,
         share=share,
+        remembered=Remembered(state / "clusters" if state is not None else None, settings.nodes),
     )

@@ -228,6 +228,14 @@ class Measurements:
         with self._lock:
             return next((monitor for monitor in self._monitors.values() if monitor.node == node), None)
 
+    def monitor_at(self, address: str) -> Monitor:
+        return self._monitor(address)
+
+    @property
+    def addresses(self) -> Mapping[NodeName, str]:
+        with self._lock:
+            return {monitor.node: address for address, monitor in self._monitors.items()}
+
     @property
     def monitors(self) -> tuple[Monitor, ...]:
         with self._lock:

@@ -1,14 +1,11 @@
-"""Opens guarded connections to one node, and measures it.
-
-Nothing is handed over before its guards and its watchdog were seen to hold.
-"""
+"""Measures one node, over its control connection."""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -16,264 +13,37 @@ import msgspec
 from safeconsole.cluster.engine import Sensor, in_turn
 from safeconsole.config.secrets import Secret
 from safeconsole.config.settings import ClusterSettings
-from safeconsole.errors import ConfigurationError, CrowdedError, SafeConsoleError, UnreachableError
-from safeconsole.mysql.connection import MySqlConnection
-from safeconsole.mysql.control import ANSWER_SECONDS, Control, Line
-from safeconsole.mysql.dialling import NodeAddress, dial, login_for, resolve
+from safeconsole.dialects.mysql import MYSQL
+from safeconsole.errors import ConfigurationError, CrowdedError, UnreachableError
+from safeconsole.mysql.control import Control, First, Line
+from safeconsole.mysql.dialling import NodeAddress, login_for, resolve
 from safeconsole.mysql.discovery import Lead, Met, company_of, why_not_asked
-from safeconsole.mysql.error_codes import first_words_error, is_lost, text_of
-from safeconsole.mysql.guards import (
-    CHARACTERS,
-    ServerSession,
-    enforce_each,
-    first_open,
-    guards_of,
-    privileges_told,
-    read_back,
-    reading_of,
-    rules_of,
-    setting_of,
-)
+from safeconsole.mysql.error_codes import text_of
+from safeconsole.mysql.guards import rules_of
 from safeconsole.mysql.history import History
-from safeconsole.mysql.link import MySqlLink
 from safeconsole.mysql.login import Login
 from safeconsole.mysql.measuring import Questions
-from safeconsole.mysql.recognising import (
-    ANOTHER_PRODUCT,
-    GATEWAY,
-    Variant,
-    check_greeting,
-    dialect_of,
-    require_no_gateway,
-    version_of,
-)
+from safeconsole.mysql.opening import open_line
+from safeconsole.mysql.recognising import AURORA_QUESTION, GATEWAY, Variant, is_aurora
 from safeconsole.mysql.running import BREAKS
-from safeconsole.mysql.sensors import FirstLook, Lookout, Target
+from safeconsole.mysql.sensors import FirstLook
 from safeconsole.mysql.topology import prove_role
-from safeconsole.mysql.watchdog import NodeWatch, Watchdog
-from safeconsole.mysql.wire import DriverError, ServerReply, Wire
-from safeconsole.policy.limits import Limits
+from safeconsole.mysql.watchdog import NodeWatch
 from safeconsole.policy.readings import Identity, Reading
 from safeconsole.sqltext.dialect import Dialect
 from safeconsole.sqltext.lexer import LexicalRules
-from safeconsole.sqltext.vocabulary import Account, NodeName
+from safeconsole.sqltext.vocabulary import NodeName
 
 if TYPE_CHECKING:
     from safeconsole.mysql.bastion import Bastion
-
-_OWN_LIMITS = Limits(run_seconds=ANSWER_SECONDS, lock_wait_seconds=1)
-
-
-class Guarded(msgspec.Struct, frozen=True, kw_only=True):
-    """A connection whose guards were set and read back.
-
-    Attributes:
-        dialect: the family member at the other end.
-        version: as in `LexicalRules.version`.
-        replies: to the first questions.
-    """
-
-    wire: Wire
-    dialect: Dialect
-    version: int
-    session: ServerSession
-    replies: list[ServerReply] = []
-
-
-First = Callable[[Dialect], tuple[str, ...]]
-"""Questions of the console's that are asked of a server of some dialect in the round trip of the guards."""
-
-
-def _nothing(_dialect: Dialect) -> tuple[str, ...]:
-    return ()
-
-
-def open_guarded(  # noqa: PLR0913 (what one connection is opened with, each named)
-    login: Login,
-    limits: Limits,
-    *,
-    expected_server: str = "",
-    schema: str = "",
-    known: Variant | None = None,
-    first: First = _nothing,
-    logged_in: Callable[[Wire, Dialect], None] = lambda _wire, _dialect: None,
-    one_at_a_time: bool = False,
-) -> Guarded:
-    """Open a connection, set its guards and read them back.
-
-    Args:
-        expected_server: the identity that must answer, or "" for the first meeting.
-        known: which server was there before.
-        first: asked in the same round trip.
-        logged_in: called before that, for what can be done beside it.
-        one_at_a_time: ask each question after the answer to the one before.
-
-    Raises:
-        UnreachableError: no connection, another server, or a guard that does not hold; the message says which.
-    """
-    wire = dial(login, schema=schema)
-    try:
-        check_greeting(wire.server_version, address=login.address)
-        dialect = dialect_of(wire, known)
-        one_at_a_time = one_at_a_time or (known is not None and not known.takes_several)
-        wire.takes_several = dialect.server.takes_several and not one_at_a_time
-        logged_in(wire, dialect)
-        guarded = _guard_or_say_why(wire, login, limits, dialect, expected_server=expected_server, first=first)
-    except SafeConsoleError:
-        wire.discard()
-        raise
-    except BREAKS as error:
-        wire.discard()
-        if wire.takes_several and not isinstance(error, TimeoutError):
-            # What stands before a server may end a connection on which a question comes before its turn.
-            return open_guarded(
-                login,
-                limits,
-                expected_server=expected_server,
-                schema=schema,
-                known=known,
-                first=first,
-                logged_in=logged_in,
-                one_at_a_time=True,
-            )
-        if isinstance(error, (IndexError, ValueError)):
-            raise UnreachableError(f"{login.address} does not say what holds on a session: {ANOTHER_PRODUCT}") from None
-        raise first_words_error(error, server=login.address, account=login.account) from None
-    wire.ready()
-    return guarded
-
-
-def open_own(login: Login, *, known: Variant | None = None, first: First = _nothing) -> Guarded:
-    """Open a connection for the console's own short queries. Raises as `open_guarded`."""
-    return open_guarded(login, _OWN_LIMITS, known=known, first=first)
-
-
-def open_connection(  # noqa: PLR0913 (what one connection is opened with, each named)
-    login: Login,
-    watch: NodeWatch,
-    *,
-    node: NodeName,
-    account: Account,
-    expected_server: str,
-    schema: str = "",
-    known: Variant | None = None,
-    shares_writes: bool = False,
-) -> MySqlConnection:
-    """Open a guarded connection once the node's control connection can see it. Raises as `open_guarded`."""
-    looks: list[FirstLook] = []
-
-    def look(wire: Wire, dialect: Dialect) -> None:
-        target = Target(thread=wire.thread, host="", server=expected_server, cut=wire.cut)
-        looks.append(FirstLook(Lookout(watch.control, dialect, target), watch.eye))
-
-    # What an account may do is known to itself alone, and the elevated one is asked when it is there.
-    ask = attrgetter("diagnosis.of_itself") if account is Account.ELEVATED else _nothing
-    opening = partial(open_guarded, login, Limits(), expected_server=expected_server, schema=schema, known=known)
-    guarded = opening(logged_in=look, first=ask)
-    server, wire, first = guarded.session.server, guarded.wire, looks[-1]
-    try:
-        is_seen = first.awaited()
-    except BaseException:
-        wire.discard()
-        raise
-    if not is_seen:
-        wire.discard()
-        raise UnreachableError(
-            f"the watchdog does not see the connection it is to watch on {login.address}; where a proxy before the"
-            " server numbers connections by itself, as ProxySQL and MaxScale do, name the servers behind it in nodes"
-        )
-    link = MySqlLink(
-        node=node,
-        account=account,
-        dialect=guarded.dialect,
-        version=guarded.version,
-        wire=wire,
-        watchdog=Watchdog(watch, first.lookout),
-        identity=Identity(server=server, address=login.address),
-        patience_seconds=login.connect_seconds,
-        schema=guarded.session.schema,
-        shares_writes=shares_writes,
-        privileges=privileges_told(guarded.dialect, guarded.replies),
-    )
-    return MySqlConnection(link, guarded.session)
-
-
-def open_line(
-    login: Login,
-    place: NodeAddress,
-    *,
-    heartbeat: str = "",
-    measures: bool = True,
-    known: Variant | None = None,
-) -> Line:
-    """Open a connection for the console's own short queries.
-
-    Args:
-        heartbeat: as in `Questions`.
-        measures: whether the node is asked at once what it is.
-        known: which server was there before.
-
-    Raises:
-        UnreachableError: as `open_guarded`.
-    """
-    opened = time.monotonic()
-    ask = partial(_questions_on, heartbeat) if measures else _nothing
-    guarded = open_own(login, known=known, first=ask)
-    return Line(
-        questions=Questions(dialect=guarded.dialect, heartbeat=heartbeat),
-        opened_seconds=opened,
-        first=guarded.replies,
-        wire=guarded.wire,
-        dialect=guarded.dialect,
-        version=guarded.version,
-        session=guarded.session,
-        login=login,
-        place=place,
-    )
-
-
-def _questions_on(heartbeat: str, dialect: Dialect) -> tuple[str, ...]:
-    return Questions(dialect=dialect, heartbeat=heartbeat).texts
-
-
-def _guard_or_say_why(
-    wire: Wire, login: Login, limits: Limits, dialect: Dialect, *, expected_server: str, first: First
-) -> Guarded:
-    try:
-        return _guard(wire, login, limits, dialect, expected_server=expected_server, first=first)
-    except UnreachableError:
-        require_no_gateway(wire, address=login.address)
-        raise
-
-
-def _guard(
-    wire: Wire, login: Login, limits: Limits, dialect: Dialect, *, expected_server: str, first: First
-) -> Guarded:
-    version = version_of(wire.server_version)
-    guards, then = guards_of(dialect, version), first(dialect)
-    reading = reading_of(dialect, guards)
-    try:
-        proof = read_back(wire, reading, guards, first=(setting_of(guards, limits, first=CHARACTERS),), then=then)
-    except DriverError as error:
-        if is_lost(error):
-            raise
-        # Once more one by one, to say which.
-        enforce_each(wire, guards, limits, server=login.address)
-        proof = read_back(wire, reading, guards, first=(f"SET {CHARACTERS}",), then=then)
-    session = proof.session
-    open_guard = first_open(guards, session, limits)
-    if open_guard:
-        raise UnreachableError(f"{login.address} has a guard that is not in force: {open_guard}")
-    if expected_server and session.server != expected_server:
-        raise UnreachableError(f"{login.address} answers as another server than before: {session.server}")
-    return Guarded(wire=wire, dialect=dialect, version=version, session=session, replies=proof.replies)
-
 
 MEASURED_WITHIN_SECONDS = 2.0
 """Timeout of one answer while measuring."""
 
 REFUSED_SECONDS = 300.0
 """How long it is believed that the account may not ask what it was refused: most grants are for the next login only."""
+
+_SIDE_BY_SIDE_SECONDS = 1.0
 
 
 class MeasuredNode(msgspec.Struct, frozen=True, kw_only=True):
@@ -315,6 +85,7 @@ class Monitor:
         lead: how the address was found, None for a configured one.
         make_room: closes a connection of the account that nobody uses now, where there is one.
         now: the cluster's clock.
+        remembered: which server another process met there, or None; it is asked whether it is that one still.
     """
 
     def __init__(  # noqa: PLR0913 (what one address is measured with, each named)
@@ -330,10 +101,15 @@ class Monitor:
         lead: Lead | None = None,
         make_room: Callable[[], bool] = lambda: False,
         now: Callable[[], float] = time.monotonic,
+        remembered: Variant | None = None,
     ) -> None:
         self.node = node
         self.address = address
-        self._known: Variant | None = None
+        self.known = remembered
+        self._is_unsure = remembered is not None
+        self._look: FirstLook | None = None
+        self._resolved: tuple[float, NodeAddress] | None = None
+        self._resolving = threading.Lock()
         self._settings = settings
         self._secret = secret
         self._bastion = bastion
@@ -354,11 +130,18 @@ class Monitor:
                 that is a reading, since nobody configured it.
         """
         is_full = is_gateway = False
+        look, self._look = self._look, None
         if self._now() >= self._log_in_again_seconds and self.watch.rest(idle_seconds=0) is None:
             self._log_in_again_seconds = float("inf")
         try:
-            measure_it = partial(self._measure, now_seconds, time.monotonic())
-            return self.watch.control.ask(measure_it, within_seconds=self._answer_seconds)
+            checks, asked = self._is_unsure, partial(self.watch.control.ask, within_seconds=self._answer_seconds)
+            first = partial(self._asked_first, look, checks=checks)
+            measured = asked(partial(self._measure, now_seconds, look, checks=checks), first=first)
+            if measured is not None:
+                return measured
+            # Another server than the one that was remembered: it is met like any other.
+            self.watch.control.rest()
+            return self.measure(now_seconds)
         except UnreachableError as error:
             trouble, mend, is_full = error.message, error.instead, isinstance(error, CrowdedError)
             is_gateway = error.code == GATEWAY
@@ -368,7 +151,14 @@ class Monitor:
             trouble, mend = error.message, error.instead
         except BREAKS as error:
             trouble, mend = f"lost while it was measured: {text_of(error).lower()}", ""
+        finally:
+            if look is not None:
+                look.may_look()
         return self.silent(trouble, now_seconds, mend=mend, is_full=is_full, is_gateway=is_gateway)
+
+    def expect(self, look: FirstLook) -> None:
+        """Look for a connection that is being opened beside the next measurement, in its flight."""
+        self._look = look
 
     def silent(
         self,
@@ -395,12 +185,27 @@ class Monitor:
         """Close its connection; never raises."""
         self.watch.close()
 
-    def _measure(self, now_seconds: float, asked_seconds: float, line: Line) -> Measurement:
-        # A connection that was opened for this brought the answers along.
-        replies = line.first if line.first and line.opened_seconds >= asked_seconds else None
-        measured = line.questions.measured(line.wire, replies or line.wire.flight(*line.questions.texts))
+    def _asked_first(self, look: FirstLook | None, dialect: Dialect, *, checks: bool) -> tuple[str, ...]:
+        questions = Questions(dialect=dialect, heartbeat=self._settings.heartbeat).texts
+        again = (AURORA_QUESTION,) if checks and dialect is MYSQL else ()
+        return (*questions, *again, *(look.questions(dialect) if look is not None else ()))
+
+    def _measure(self, now_seconds: float, look: FirstLook | None, line: Line, *, checks: bool) -> Measurement | None:
+        """Return the measurement, None where the server is another one than it was taken for."""
+        texts, brought = line.questions.texts, line.first
+        if brought:
+            # A connection that was opened for this brought the answers along.
+            replies, behind = brought[: len(texts)], brought[len(texts) :]
+            if checks and line.dialect is MYSQL and is_aurora(behind.pop(0)):
+                self.known, self._is_unsure = None, False
+                return None
+            if look is not None:
+                look.answered(line, behind)
+        else:
+            replies = line.wire.flight(*texts)
+        measured = line.questions.measured(line.wire, replies)
         proof = prove_role(measured.facts)
-        self._known = line.variant
+        self.known, self._is_unsure = line.variant, False
         if line.questions.refused and self._log_in_again_seconds == float("inf"):
             self._log_in_again_seconds = self._now() + REFUSED_SECONDS
         member = measured.facts.member
@@ -440,20 +245,34 @@ class Monitor:
         )
         return Measurement(reading=reading, seen=seen)
 
-    def _open_line(self, again: Line | None) -> Line:
+    def _open_line(self, again: Line | None, first: First) -> Line:
         while True:
             try:
                 # Who watches a statement waits for its turn; who measures tells that the node is full.
-                return in_turn(partial(self._line, again)) if again is not None else self._line(None)
+                return in_turn(partial(self._line, again, first)) if again is not None else self._line(None, first)
             except CrowdedError:
                 if not self._make_room():
                     raise
 
-    def _line(self, again: Line | None) -> Line:
+    def _line(self, again: Line | None, first: First) -> Line:
         if again is not None:
             heartbeat = again.questions.heartbeat
-            return open_line(again.login, again.place, heartbeat=heartbeat, measures=False, known=again.variant)
-        place = resolve(self.address, bastion=self._settings.ssh)
+            return open_line(again.login, again.place, heartbeat=heartbeat, known=again.variant, first=first)
+        place, login = self.reached()
+        return open_line(login, place, heartbeat=self._settings.heartbeat, known=self.known, first=first)
+
+    def reached(self) -> tuple[NodeAddress, Login]:
+        """Resolve the address, and fetch what it takes to log in there.
+
+        Raises:
+            UnreachableError: the name does not resolve, or a found address is not asked.
+            ConfigurationError: as `measure`.
+        """
+        with self._resolving:
+            # What is opened side by side goes to one place.
+            if self._resolved is None or time.monotonic() - self._resolved[0] > _SIDE_BY_SIDE_SECONDS:
+                self._resolved = time.monotonic(), resolve(self.address, bastion=self._settings.ssh)
+            place = self._resolved[1]
         if self._lead and (why := why_not_asked(self._lead, place, self._settings)):
             raise UnreachableError(f"it was not asked, since {why}")
         login = login_for(
@@ -463,7 +282,7 @@ class Monitor:
             bastion=self._bastion,
             connect_seconds=self._settings.connect_seconds,
         )
-        return open_line(login, place, heartbeat=self._settings.heartbeat, known=self._known)
+        return place, login
 
     def _tags(self) -> frozenset[str]:
         return frozenset(self._settings.tags.get(self.address, ()))

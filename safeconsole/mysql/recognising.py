@@ -9,7 +9,7 @@ import msgspec
 from safeconsole.dialects.mariadb import MARIADB
 from safeconsole.dialects.mysql import AURORA_MYSQL, MYSQL
 from safeconsole.errors import UnreachableError
-from safeconsole.mysql.wire import Wire
+from safeconsole.mysql.wire import ServerReply, Wire
 from safeconsole.patterns import late
 from safeconsole.sqltext.dialect import Dialect
 
@@ -173,7 +173,15 @@ def dialect_of(wire: Wire, known: Variant | None = None) -> Dialect:
     if "mariadb" in wire.server_version.lower():
         return MARIADB
     # Alone: whether it is asked several questions at once hangs on the answer.
-    (reply,) = wire.flight("SELECT @@aurora_version")
-    # Who knows no variable and says so with an empty answer is no Aurora.
+    (reply,) = wire.flight(AURORA_QUESTION)
+    return AURORA_MYSQL if is_aurora(reply) else MYSQL
+
+
+AURORA_QUESTION = "SELECT @@aurora_version"
+
+
+def is_aurora(reply: ServerReply) -> bool:
+    """Whether the answer to `AURORA_QUESTION` is Aurora's."""
+    # Who knows no variable and says so with an empty answer is none.
     told = reply.rows[0][0] if reply.error is None and reply.rows and reply.rows[0] else None
-    return AURORA_MYSQL if _A_VERSION.match(told or "") else MYSQL
+    return _A_VERSION.match(told or "") is not None

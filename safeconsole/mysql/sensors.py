@@ -5,19 +5,19 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple, TypeVar
 
 import msgspec
 from msgspec import structs
 
 from safeconsole.cluster.engine import Sensor
 from safeconsole.errors import UnreachableError
-from safeconsole.mysql.control import ANSWER_SECONDS, Control
+from safeconsole.mysql.control import ANSWER_SECONDS, Control, Line
 from safeconsole.mysql.error_codes import code_of, is_lost
 from safeconsole.mysql.measuring import numbers_of
-from safeconsole.mysql.wire import DriverError, Wire
+from safeconsole.mysql.wire import DriverError, ServerReply, Wire
 from safeconsole.patterns import late
 from safeconsole.policy.watchdog import MISSING_READINGS, Sample, SensorName, unseen
 from safeconsole.sqltext.dialect import Dialect, Probe
@@ -69,6 +69,13 @@ class Sensors(msgspec.Struct):
             # What worked is refused now, so a grant was taken away: the other sensors must not fall silent with it.
             self.try_all_again()
             read = self._ask(wire, dialect, threads)
+        return self._numbers(read, threads)
+
+    def learn(self, dialect: Dialect, threads: Sequence[int], replies: Sequence[ServerReply]) -> dict[int, Numbers]:
+        """Take the answers to `all_probes`."""
+        return self._numbers(self._tried(dialect, replies), threads)
+
+    def _numbers(self, read: Mapping[str, int], threads: Sequence[int]) -> dict[int, Numbers]:
         free = self.free_memory.read() if self.free_memory else None
         return {
             thread: Numbers(
@@ -95,12 +102,17 @@ class Sensors(msgspec.Struct):
         return numbers_of(wire.rows(text))
 
     def _try_all(self, wire: Wire, dialect: Dialect, listed: str) -> dict[str, int]:
-        probes = dialect.server.probes
-        replies = wire.flight(*(probe.sql.format(threads=listed) for probe in probes))
-        tried = tuple(zip(probes, replies, strict=True))
+        return self._tried(dialect, wire.flight(*all_probes(dialect, listed)))
+
+    def _tried(self, dialect: Dialect, replies: Sequence[ServerReply]) -> dict[str, int]:
+        tried = tuple(zip(dialect.server.probes, replies, strict=True))
         self._probes = tuple(probe for probe, reply in tried if reply.error is None)
-        self.missing += [probe.needs for probe, reply in tried if reply.error is not None]
+        self.missing[:] = [probe.needs for probe, reply in tried if reply.error is not None]
         return numbers_of(row for reply in replies for row in reply.rows)
+
+
+def all_probes(dialect: Dialect, listed: str) -> tuple[str, ...]:
+    return tuple(probe.sql.format(threads=listed) for probe in dialect.server.probes)
 
 
 # What is seen of one watched connection, and how it is ended, over the control connection of its node.
@@ -127,6 +139,9 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     cut: Callable[[], None]
 
 
+_Rows = list[tuple[str | None, ...]]
+
+
 class _Seen(NamedTuple):
     host: str
     at_work: bool
@@ -142,8 +157,8 @@ class Lookout:
 
     def __init__(self, control: Control, dialect: Dialect, target: Target) -> None:
         self.target = target
+        self.dialect = dialect
         self._control = control
-        self._dialect = dialect
         self._process = dialect.server.process[0]
 
     def is_at_work(self) -> bool:
@@ -160,20 +175,31 @@ class Lookout:
 
         The first form that shows it is the one that every later look asks.
         """
-        for form in self._dialect.server.process:
+        for form in self.dialect.server.process:
             for seen in self._seen(form):
                 self._process = form
                 self.target = structs.replace(self.target, host=seen.host)
                 return seen.host
         return ""
 
+    @property
+    def process_question(self) -> str:
+        return self._process.format(thread=self.target.thread)
+
+    def finds_in(self, reply: ServerReply) -> bool:
+        """Take the client address from an answer to `process_question`; False where it does not show the connection."""
+        for seen in self._seen_in(reply.rows):
+            self.target = structs.replace(self.target, host=seen.host)
+            return True
+        return False
+
     def kill_query(self) -> bool:
         """Kill its statement; return whether the server accepted."""
-        return self._first_accepted(self._dialect.server.kill_query)
+        return self._first_accepted(self.dialect.server.kill_query)
 
     def kill_connection(self) -> bool:
         """Kill the connection; return whether the server accepted."""
-        return self._first_accepted(self._dialect.server.kill_connection)
+        return self._first_accepted(self.dialect.server.kill_connection)
 
     def look(self, look: Callable[[Wire], Found]) -> Found:
         """Run a query over the control connection, reopened if it is gone."""
@@ -192,19 +218,22 @@ class Lookout:
         """
         text = (form or self._process).format(thread=self.target.thread)
 
-        def asked(wire: Wire) -> list[tuple[Any, ...]]:
+        def asked(wire: Wire) -> _Rows:
             try:
-                return wire.rows(text)
+                return wire.texts(text)
             except DriverError as error:
                 if not form or is_lost(error):
                     raise
                 return []
 
-        rows = (row for row in self.look(asked) if row[0] == self.target.thread)
+        return self._seen_in(self.look(asked))
+
+    def _seen_in(self, rows: _Rows) -> list[_Seen]:
+        rows = [row for row in rows if row[0] == str(self.target.thread)]
         return [_Seen(host=str(row[2]), at_work=self._runs(row), state=str(row[6] or "")) for row in rows]
 
-    def _runs(self, row: tuple[Any, ...]) -> bool:
-        if row[4] == _KILLED and self._dialect.server.calls_idle_killed:
+    def _runs(self, row: tuple[str | None, ...]) -> bool:
+        if row[4] == _KILLED and self.dialect.server.calls_idle_killed:
             # A kill that came right after the end stays with the idle thread: what it runs, or does, tells.
             return bool(row[6] or row[7])
         return bool(row[4] != _IDLE)
@@ -256,39 +285,102 @@ BASELINE_SECONDS = 5.0
 BETWEEN_LOOKS_SECONDS = 0.2
 
 
-class FirstLook:
-    """Finds a new connection in the process list and reads the node's sensors, in a thread of its own.
+_SHARE_WAITED = 0.5
+"""How much of the time that a control connection took to open is waited for the login that it is to look for."""
 
-    Args:
-        lookout: of that connection; only this uses it until it is awaited.
+
+class FirstLook:
+    """Finds a new connection in the process list and reads the node's sensors, in one round trip.
+
+    It asks in the flight that opens the control connection where that is not open yet: so it begins before the login
+    of the connection that it looks for, which is opened beside.
     """
 
-    def __init__(self, lookout: Lookout, eye: Eye) -> None:
-        self.lookout = lookout
+    def __init__(self, control: Control, eye: Eye) -> None:
+        self._control = control
         self._eye = eye
-        self._found = threading.Event()
-        self._is_seen = False
+        self._began = time.monotonic()
+        self._lookout: Lookout | None = None
+        self._logged_in, self._turn = threading.Event(), threading.Event()
+        self._seen_on = ""
         self._error: BaseException | None = None
-        threading.Thread(target=self._look, daemon=True, name="safeconsole-first-look").start()
 
-    def awaited(self) -> bool:
-        """Whether the process list shows the connection. Raises UnreachableError, ConfigurationError."""
-        self._found.wait()
+    def start(self, server: str) -> None:
+        """Look in a thread of its own, on the server that has to be there."""
+        looking = partial(self._look, server)
+        threading.Thread(target=looking, daemon=True, name="safeconsole-first-look").start()
+
+    # For the thread that opens the connection.
+
+    def logged_in(self, wire: Wire, dialect: Dialect) -> None:
+        target = Target(thread=wire.thread, host="", server="", cut=wire.cut)
+        self._lookout = Lookout(self._control, dialect, target)
+        self._logged_in.set()
+
+    def give_up(self) -> None:
+        """Nobody logs in any more; never raises."""
+        self._lookout = None
+        self._logged_in.set()
+
+    def awaited(self, server: str) -> Lookout | None:
+        """Return the lookout of a connection that the process list shows, None where it does not.
+
+        Args:
+            server: the identity at the end of that connection, and of the control connection.
+
+        Raises:
+            UnreachableError, ConfigurationError: the process list cannot be seen.
+        """
+        self._turn.wait()
         if self._error is not None:
             raise self._error
-        return self._is_seen
+        lookout = self._lookout
+        if lookout is None:
+            return None
+        lookout.target = structs.replace(lookout.target, server=server)
+        return lookout if self._seen_on == server or lookout.find_host() else None
 
-    def _look(self) -> None:
+    # For the thread that has the control connection.
+
+    def questions(self, dialect: Dialect) -> tuple[str, ...]:
+        """What is asked with the guards of the control connection; nothing where the login takes longer than that."""
+        if not self._logged_in.wait((time.monotonic() - self._began) * _SHARE_WAITED):
+            return ()
+        return self._texts() if self._lookout is not None and self._lookout.dialect is dialect else ()
+
+    def answered(self, line: Line, replies: Sequence[ServerReply]) -> None:
+        """Take the answers to `questions`, nothing where they were not asked."""
+        if replies and self._lookout is not None and self._lookout.finds_in(replies[0]):
+            self._eye.learn(self._lookout, replies[1:])
+            self._seen_on = line.session.server
+
+    def may_look(self) -> None:
+        """The control connection is free: whoever was not seen yet may be looked for over it."""
+        self._turn.set()
+
+    def _look(self, server: str) -> None:
         try:
-            self._is_seen = bool(self.lookout.find_host())
+            if not self._control.is_open:
+                opened = partial(self._control.ask, first=self.questions)
+                opened(lambda line: self.answered(line, line.first), within_seconds=ANSWER_SECONDS, server=server)
+            # Nobody's answer is kept waiting for a login: the control connection is free meanwhile.
+            self._logged_in.wait()
+            if not self._seen_on and self._lookout is not None:
+                self._control.ask(self._asked, within_seconds=ANSWER_SECONDS, server=server, insists=True)
+        except (DriverError, OSError, ValueError):
+            self._error = UnreachableError("the control connection does not answer")
         except BaseException as error:  # noqa: BLE001 (raised in the thread that opens the connection)
             self._error = error
         finally:
-            self._found.set()
-        if self._is_seen:
-            # Whoever watches a statement next finds it, or asks anew and is told what is wrong.
-            with suppress(Exception):
-                self._eye.baseline(self.lookout.target, (), fresh=False)
+            self.may_look()
+
+    def _asked(self, line: Line) -> None:
+        if self._lookout is not None:
+            self.answered(line, line.wire.flight(*self._texts()))
+
+    def _texts(self) -> tuple[str, ...]:
+        lookout = self._lookout
+        return () if lookout is None else (lookout.process_question, *self._eye.questions(lookout))
 
 
 class Eye:
@@ -327,6 +419,27 @@ class Eye:
             return dict.fromkeys(threads, Numbers())
         self._latest, self._taken_seconds = next(iter(found.values())), time.monotonic()
         return found
+
+    def questions(self, lookout: Lookout) -> tuple[str, ...]:
+        """What a first look asks; nothing where a source beside the server is asked with it."""
+        if self._sensors.free_memory is not None:
+            return ()
+        return all_probes(lookout.dialect, str(lookout.target.thread))
+
+    def learn(self, lookout: Lookout, replies: Sequence[ServerReply]) -> None:
+        """Take the answers to `questions`."""
+        if replies:
+            found = self._sensors.learn(lookout.dialect, (lookout.target.thread,), replies)
+            self._latest, self._taken_seconds = found[lookout.target.thread], time.monotonic()
+
+    def open_again(self, lookout: Lookout) -> None:
+        """Open the control connection, and read the sensors in its flight. Raises as `Control.ask`."""
+        self._control.ask(
+            lambda line: self.learn(lookout, line.first),
+            within_seconds=ANSWER_SECONDS,
+            server=lookout.target.server,
+            first=lambda dialect: self.questions(lookout) if dialect is lookout.dialect else (),
+        )
 
     def baseline(self, target: Target, needed: tuple[SensorName, ...], *, fresh: bool) -> Numbers:
         """Return a recent reading in which every needed sensor had a value.

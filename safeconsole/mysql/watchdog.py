@@ -217,7 +217,7 @@ class Watchdog:
     def _require_sight(self) -> None:
         """Require an open control connection that sees the watched one. Raises UnreachableError."""
         if not self._node.control.is_open:
-            self._node.control.open_again(server=self.target.server)
+            self._node.eye.open_again(self._lookout)
         if not self.target.host and not self._lookout.find_host():
             raise UnreachableError("the watchdog does not see the connection that it is to watch; nothing was sent")
 

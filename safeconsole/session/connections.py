@@ -202,7 +202,9 @@ class Nodes:
             return held[1]
         # Drawn once, so that a session's choice changes only with what was measured.
         for reading in self._readings:
-            self._lots.setdefault(reading.node, random.random())  # noqa: S311 (it spreads load, and guards nothing)
+            # What was drawn when the session began, so that a connection is there already, stands before that.
+            drawn = 0.0 if reading.node == self._engine.expected else random.random()  # noqa: S311 (it spreads load)
+            self._lots.setdefault(reading.node, drawn)
         choice = self._chosen_elsewhere(route, gates) if self.avoided and not node else None
         choice = choice or choose(self._readings, gates, route, node=node, sticky=sticky, lots=self._lots)
         self._choices[asked] = sticky, choice

@@ -89,7 +89,7 @@ class Resources:
             # It is compared by the connection, when the permit is sent.
             return connection
         else:
-            reading = connection.prove()
+            reading = connection.prove(permit)
             if reading.role == Role(permit.route):
                 return connection
             if reading.shares_writes and permit.route is Route.REPLICA:

@@ -241,7 +241,7 @@ class SqliteConnection:
     def in_transaction(self) -> bool:
         return not self._link.broken and self._link.raw.in_transaction
 
-    def prove(self) -> Reading:
+    def prove(self, _permit: Permit | None = None) -> Reading:
         """Read role and identity from the sidecars, now. Raises UnreachableError."""
         if _file_of(self._link.place) != self._file:
             self._link.give_up()

@@ -50,6 +50,12 @@ class SqliteEngine:
 
     def measure_ahead(self, only: frozenset[NodeName] = frozenset()) -> None: ...
 
+    def expect(self, to: str | None, schema: str) -> None: ...
+
+    @property
+    def expected(self) -> NodeName | None:
+        return None
+
     def connect(self, node: NodeName, account: Account, *, schema: str = "") -> SqliteConnection:
         """Open a guarded connection to a node.
 

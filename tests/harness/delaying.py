@@ -20,10 +20,14 @@ class Line:
     Attributes:
         trips: round trips: the opening, the greeting, and each flight of the client's that had an answer.
         flights: the commands of each flight, for words in a failing test.
+        spans: from when to when each of the round trips was, by the monotonic clock.
     """
 
-    def __init__(self, *, withholds=True):
+    def __init__(self, *, withholds=True, round_trip_seconds=0.0):
         self._withholds = withholds
+        self._sent_seconds = now = time.monotonic()
+        middle, last = now + round_trip_seconds, now + 2 * round_trip_seconds
+        self.spans = [(now, middle), (middle, last)]
         self.trips = 2
         self.flights = []
         self.going_on = threading.Event()
@@ -39,6 +43,7 @@ class Line:
             self.going_on.set()
             if answered:
                 self.flights.append([bytes(each[1:]) for each in answered])
+                self._sent_seconds = time.monotonic()
                 self._is_lone_end = all(each[0] == QUERY and each[1:] in ENDS for each in answered)
                 self._waits = True
                 if self._is_lone_end:
@@ -57,6 +62,7 @@ class Line:
             return
         with self.lock:
             self.trips += 1
+            self.spans.append((self._sent_seconds, time.monotonic()))
 
     def _commands(self, data):
         self._rest += data
@@ -97,7 +103,7 @@ class DelayingProxy(Proxy):
         return sum(line.trips for line in self.lines)
 
     def _carry(self, client, server):
-        line = Line(withholds=self._withholds)
+        line = Line(withholds=self._withholds, round_trip_seconds=self._round_trip_seconds)
         self.lines.append(line)
         half = self._round_trip_seconds / 2
         # The greeting follows the two ways of the opening that were not waited for here, and comes a third and fourth.
@@ -108,6 +114,15 @@ class DelayingProxy(Proxy):
         if line.sent(data) > 1 and self._one_at_a_time:
             for end in ends:
                 shut(end)
+
+
+def one_after_the_other(spans, until=float("inf")):
+    """How many round trips of all connections followed each other: the longest chain; for lines that are not short."""
+    count, reached = 0, float("-inf")
+    for began, ended in sorted(spans, key=lambda span: span[1]):
+        if began >= reached and ended <= until:
+            count, reached = count + 1, ended
+    return count
 
 
 def _pass_on_later(source, sink, delay, first, *, taken=lambda data: None, given=lambda: None):

@@ -340,6 +340,11 @@ class FakeEngine:
     def measure_ahead(self, only=frozenset()):
         """Nobody waits for what this one measures."""
 
+    expected = None
+
+    def expect(self, to, schema):
+        """It has every connection at once."""
+
     def connect(self, node, account, *, schema=""):
         self.happens("connect", node, account)
         found = next((each for each in self.nodes if each.name == node), None)
@@ -404,7 +409,7 @@ class FakeConnection:
     def guards(self):
         return {"transaction_read_only": "1"}
 
-    def prove(self):
+    def prove(self, permit=None):
         self.engine.happens("prove", self.node.name, self.account)
         if self.broken:
             raise UnreachableError(f"the connection to {self.node.name} is closed")

@@ -67,6 +67,11 @@ class Proxy:
                     pass
                 end.close()
 
+    def number_of(self, port):
+        """The number of the connection that a client has from one of its ports."""
+        with self._lock:
+            return next(at for at, (client, _) in enumerate(self._pairs) if client.getpeername()[1] == port)
+
     @property
     def made(self):
         """How many connections were made through it."""

@@ -4,6 +4,7 @@ import threading
 import time
 
 import pytest
+from msgspec.structs import replace
 
 from safeconsole.dialects.mysql import MYSQL
 from safeconsole.errors import UnreachableError
@@ -12,6 +13,7 @@ from safeconsole.mysql.dialling import NodeAddress
 from safeconsole.mysql.guards import ServerSession
 from safeconsole.mysql.measuring import Questions
 from safeconsole.mysql.login import Login
+from safeconsole.mysql.wire import ServerReply
 
 PLACE = NodeAddress(host="db", ip="10.0.0.5", port=3306)
 LOGIN = Login(
@@ -46,7 +48,7 @@ class Node:
         self.reachable.set()
         self.control = Control(self.open_line)
 
-    def open_line(self, before):
+    def open_line(self, before, first):
         self.before.append(before)
         if not self.reachable.is_set():
             time.sleep(2 * PATIENCE_SECONDS)
@@ -160,3 +162,16 @@ def test_a_closed_one_keeps_nothing_open(node):
     hangs.set()
     first.join(5)
     assert node.ended == [("quit", node.opened[0].wire)]
+
+
+def test_what_came_with_the_guards_is_for_the_question_that_opened_the_connection(node):
+    told = [ServerReply(rows=[("7",)])]
+    opening = node.open_line
+
+    def open_line(before, first):
+        assert first(MYSQL) == ("SELECT 7",)
+        return replace(opening(before, first), first=told)
+
+    node.control = Control(open_line)
+    assert ask(node, lambda line: line.first, first=lambda dialect: ("SELECT 7",)) == told
+    assert ask(node, lambda line: line.first, first=lambda dialect: ("SELECT 8",)) == []

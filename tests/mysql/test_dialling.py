@@ -14,7 +14,7 @@ from safeconsole.config.secrets import Secret
 from safeconsole.config.settings import TlsSettings
 from safeconsole.errors import ConfigurationError, UnreachableError
 from safeconsole.mysql.dialling import NodeAddress, dial, login_for, resolve, split_address, tls_for
-from safeconsole.mysql.node import open_own
+from safeconsole.mysql.opening import open_own
 from safeconsole.mysql.login import Login
 from safeconsole.mysql.wire import DriverError, Wire
 

@@ -8,7 +8,7 @@ from benchmarks.servers import tables_in
 from safeconsole.dialects.mariadb import MARIADB
 from safeconsole.dialects.mysql import AURORA_MYSQL, MYSQL
 from safeconsole.errors import UnreachableError
-from safeconsole.mysql.node import open_line
+from safeconsole.mysql.opening import open_line
 from safeconsole.mysql.dialling import login_for, resolve
 from safeconsole.mysql.recognising import OLDEST_MARIADB, OLDEST_MYSQL, check_greeting, check_identity
 from safeconsole.config.secrets import Secret

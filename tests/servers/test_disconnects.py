@@ -49,8 +49,10 @@ class Through:
         account = Account.ELEVATED if primary else Account.READ
         self.connection = self.engine.connect(self.node, account, schema="shop")
 
-    # Through the proxy in this order: the control connection, and the one for statements.
-    MAIN = 1
+    def cut(self):
+        """Cut the connection for statements, and no other one to the node."""
+        port = self.connection._link.wire._sock.getsockname()[1]
+        self.proxy.cut(self.proxy.number_of(port))
 
     def close(self):
         self.connection.close()
@@ -125,7 +127,7 @@ def test_a_client_that_was_killed_leaves_no_change(cluster):
 
 def test_a_network_that_is_cut_during_a_read_ends_it_on_the_server(cluster, through):
     one, marker = through(), "cut_read"
-    once_it_runs(one, marker, lambda: one.proxy.cut(Through.MAIN))
+    once_it_runs(one, marker, one.cut)
     started = time.monotonic()
     with pytest.raises(StoppedError) as caught:
         run(one.connection, permit_for(one.connection, statement(f"{HEAVY} -- {marker}")))
@@ -141,7 +143,7 @@ def test_a_network_that_is_cut_between_rows_ends_it_on_the_server(cluster, throu
     answer = one.connection.send(permit_for(one.connection, statement(text)))
     batches = answer.batches()
     next(batches)
-    one.proxy.cut(Through.MAIN)
+    one.cut()
     with pytest.raises(StoppedError):
         list(batches)
     assert threads_running(cluster, one.server, marker) == 0
@@ -149,7 +151,7 @@ def test_a_network_that_is_cut_between_rows_ends_it_on_the_server(cluster, throu
 
 def test_a_network_that_is_cut_during_a_change_leaves_it_not_committed(cluster, through):
     one, mark = through(primary=True), "cutwrite"
-    once_it_runs(one, mark, lambda: one.proxy.cut(Through.MAIN))
+    once_it_runs(one, mark, one.cut)
     with pytest.raises(StoppedError) as caught:
         run(one.connection, elevated(one.connection, write(SLOW_WRITE.format(mark=mark))))
     assert exit_code_of(caught.value) == 5
@@ -188,7 +190,7 @@ def test_a_network_that_goes_deaf_before_a_statement_sends_nothing(cluster, thro
 def test_an_idle_connection_that_was_cut_is_seen_without_a_send(through):
     one = through()
     assert not one.connection.broken
-    one.proxy.cut(Through.MAIN)
+    one.cut()
     wait_for(lambda: one.connection.broken)
 
 
@@ -198,7 +200,7 @@ def test_a_commit_whose_answer_is_lost_is_unknown_and_may_have_happened(cluster,
     insert = "INSERT INTO orders VALUES (424242, 424242, 'once', 1, NOW())"
     answer = one.connection.send(elevated(one.connection, write(insert, "insert")))
     one.proxy.go_deaf()
-    threading.Timer(1.0, lambda: one.proxy.cut(Through.MAIN)).start()
+    threading.Timer(1.0, one.cut).start()
     with pytest.raises(OutcomeUnknownError):
         answer.finish()
     time.sleep(0.2)

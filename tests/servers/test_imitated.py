@@ -6,6 +6,10 @@ import pytest
 
 from safeconsole.app import run
 from safeconsole.demo.binaries import FLAVOURS
+from safeconsole.dialects.mysql import MYSQL
+from safeconsole.mysql.recognising import Variant
+from safeconsole.mysql.remembered import Remembered
+from safeconsole.sqltext.vocabulary import Role
 
 from tests.harness.desk import seated
 from tests.harness.imitating import Imitation
@@ -99,6 +103,20 @@ def test_an_answer_that_is_empty_makes_no_aurora(mysql_cluster, tmp_path):
         with seated(mysql_cluster, tmp_path / "desk", nodes={"replica-1": there.address}, discovery="off") as desk:
             assert desk.run("SELECT COUNT(*) FROM orders").table[0][0] > 0
             assert [str(reading.flavour) for reading in desk.session.topology()] == ["mysql"]
+
+
+def test_a_server_that_is_aurora_now_is_found_out_though_it_was_remembered_as_another(mysql_cluster, tmp_path):
+    node = mysql_cluster.replicas[0]
+    with mysql_cluster.dba_connect(node) as dba, dba.cursor() as cursor:
+        cursor.execute("SELECT VERSION()")
+        variant = Variant(version=cursor.fetchone()[0], dialect=MYSQL)
+    swaps = [("SELECT @@aurora_version", "SELECT '3.05.2'"), ("@@aurora_server_id", "@@server_uuid")]
+    with before(mysql_cluster, node, swaps=swaps) as there:
+        kept = tmp_path / "desk" / ".local/state/safeconsole/clusters"
+        Remembered(kept, (there.address,)).keep([(there.address, Role.REPLICA, variant)])
+        with seated(mysql_cluster, tmp_path / "desk", nodes={"replica-1": there.address}, discovery="off") as desk:
+            assert [str(reading.flavour) for reading in desk.session.topology()] == ["aurora-mysql"]
+        assert Remembered(kept, (there.address,)).variant_of(there.address) is None
 
 
 def test_both_flavours_are_imitated():

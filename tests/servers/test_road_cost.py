@@ -1,13 +1,15 @@
 """What a loop of reads by key costs a real server, and that what is believed of it is so."""
 
 import json
+import time
 
 import pytest
+from msgspec.structs import replace
 
 from safeconsole.dialects.plans import read_plan
 from safeconsole.errors import RefusedError, UnreachableError
 from safeconsole.policy.decision import permit_from_decision
-from safeconsole.sqltext.vocabulary import Account
+from safeconsole.sqltext.vocabulary import Account, Role
 from tests.harness.desk import seated
 from tests.harness.talking import wait_for
 
@@ -163,13 +165,87 @@ def test_what_was_read_back_with_a_plan_counts_only_while_nothing_else_was_asked
         considered = desk.session.consider(statement)
         connection = desk.session._nodes.connect(considered.node, Account.READ)
         connection.estimate(statement)
-        assert connection._ready is not None
+        assert connection._readiness.ready is not None
         assert not connection.in_transaction
         between(connection._link.wire)
         permit = permit_from_decision(considered, grant=None, confirmed=False, now_seconds=0.0)
         with pytest.raises((UnreachableError, RefusedError)):
             connection.send(permit)
         assert connection.broken
+
+
+def elevated(desk, text):
+    """A permit for a change, and the connection of the elevated account that it may be sent on."""
+    (statement,) = desk.session.split(text)
+    desk.session.elevate(reason="incident 7")
+    considered = desk.session.consider(statement)
+    grant = desk.session._elevations.grant
+    now = desk.program.clock.monotonic()
+    permit = permit_from_decision(considered, grant=grant, confirmed=True, now_seconds=now)
+    return permit, desk.session._nodes.connect(considered.node, Account.ELEVATED)
+
+
+CHANGE = "UPDATE orders SET status = status WHERE id = 7"
+
+
+def test_what_was_made_ready_with_the_proof_is_used_for_its_statement(cluster, tmp_path):
+    with seated(cluster, tmp_path, justification=None) as desk:
+        permit, connection = elevated(desk, CHANGE)
+        assert connection.prove(permit).role is Role.PRIMARY
+        assert not connection.in_transaction
+        writes = connection._link.wire.writes
+        answer = connection.send(permit)
+        # The statement itself, and nothing before it.
+        assert connection._link.wire.writes == writes + 1
+        assert not list(answer.batches())
+        answer.finish()
+        assert not connection.in_transaction
+
+
+@pytest.mark.parametrize(
+    ("between", "raises"),
+    [
+        pytest.param(lambda wire: wire.run("SET SESSION lock_wait_timeout = 900"), True, id="a guard is lifted"),
+        pytest.param(lambda wire: wire.run("ROLLBACK"), False, id="the transaction is ended"),
+        pytest.param(lambda wire: time.sleep(1.1), False, id="a second passes"),
+    ],
+)
+def test_what_was_made_ready_with_the_proof_counts_only_at_once(cluster, tmp_path, between, raises):
+    with seated(cluster, tmp_path, justification=None) as desk:
+        permit, connection = elevated(desk, CHANGE)
+        connection.prove(permit)
+        between(connection._link.wire)
+        writes = connection._link.wire.writes
+        if raises:
+            with pytest.raises((UnreachableError, RefusedError)):
+                connection.send(permit)
+            assert connection.broken
+            return
+        answer = connection.send(permit)
+        # Role and guards were asked once more before the statement.
+        assert connection._link.wire.writes > writes + 1
+        answer.finish()
+
+
+def test_a_transaction_of_reads_on_the_primary_is_told_from_one_that_stands_by(cluster, tmp_path):
+    with seated(cluster, tmp_path, to="primary") as desk:
+        assert desk.run("SELECT id FROM orders WHERE id = 7").table == [(7,)]
+        desk.run("START TRANSACTION READ ONLY")
+        for number in (8, 9):
+            assert desk.run(f"SELECT id FROM orders WHERE id = {number}").table == [(number,)]
+            assert desk.session.status().transaction is not None
+        desk.run("COMMIT")
+        assert desk.session.status().transaction is None
+        assert desk.run("SELECT id FROM orders WHERE id = 7").table == [(7,)]
+
+
+def test_what_was_made_ready_for_another_permit_is_not_used(cluster, tmp_path):
+    with seated(cluster, tmp_path, justification=None) as desk:
+        permit, connection = elevated(desk, CHANGE)
+        connection.prove(permit)
+        writes = connection._link.wire.writes
+        connection.send(replace(permit)).finish()
+        assert connection._link.wire.writes > writes + 2
 
 
 def test_the_transaction_that_stands_by_is_over_before_anything_else(cluster, tmp_path):
