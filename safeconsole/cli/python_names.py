@@ -27,7 +27,7 @@ class LearntNames:
     """
 
     def __init__(self, session: Session, rules: Callable[[], LexicalRules], directory: str) -> None:
-        self._gate = session
+        self._session = session
         self._rules = rules
         status = session.status()
         self._names = load_names(directory, status.cluster, status.schema)
@@ -40,8 +40,8 @@ class LearntNames:
             self._learn()
 
     def _learn(self) -> None:
-        last = self._gate.last()
-        status = self._gate.status()
+        last = self._session.last()
+        status = self._session.status()
         # Who asked nothing yet waits for no server, and what the console asks is no part of a transaction.
         if last is None or status.transaction is not None:
             return
