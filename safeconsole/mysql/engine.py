@@ -299,8 +299,13 @@ class MySqlEngine:
         )
 
     def _open(self, seen: MeasuredNode, node: NodeName, account: Account, schema: str) -> MySqlConnection:
-        if account is Account.READ and (ahead := self._take_ahead(seen, node, schema)) is not None:
-            return ahead
+        ahead = self._take_ahead(seen, node, schema) if account is Account.READ else None
+        opened = ahead or self._open_now(seen, node, account, schema)
+        if self._inventory is not None:
+            self._inventory.add(opened)
+        return opened
+
+    def _open_now(self, seen: MeasuredNode, node: NodeName, account: Account, schema: str) -> MySqlConnection:
         login = self._login(seen, account)
         schema = schema or self._settings.schema
         if account is Account.DIAGNOSE and schema.lower() not in seen.variant.dialect.catalogue.schemas:
@@ -308,22 +313,13 @@ class MySqlEngine:
             schema = ""
         watch = self._enter_watch(seen, node, account, login)
         try:
-            opened = open_connection(
-                login,
-                watch,
-                node=node,
-                account=account,
-                expected_server=seen.server,
-                known=seen.variant,
-                schema=schema,
-                shares_writes=seen.shares_writes,
-            )
+            return open_connection(
+                login, watch, node=node, account=account, expected_server=seen.server, known=seen.variant,
+                schema=schema, shares_writes=seen.shares_writes,
+            )  # fmt: skip
         except BaseException:
             watch.left()
             raise
-        if self._inventory is not None:
-            self._inventory.add(opened)
-        return opened
 
     def _enter_watch(self, seen: MeasuredNode, node: NodeName, account: Account, login: Login) -> NodeWatch:
         """Return the watchdog for one account on a node; an account sees and kills only its own threads."""

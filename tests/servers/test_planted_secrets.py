@@ -299,7 +299,7 @@ sys.exit(app.run(sys.argv[1:], __import__("os").environ))
 """
 
 
-@pytest.mark.parametrize(("module", "name"), [("engine", "login_for"), ("engine", "open_connection"), ("node", "dial")])
+@pytest.mark.parametrize(("module", "name"), [("node", "login_for"), ("node", "open_line"), ("opening", "dial")])
 def test_a_traceback_of_an_error_of_our_own_shows_no_password(desk, module, name, tmp_path):
     runner = tmp_path / "runner.py"
     runner.write_text(BREAKING.format(module=module, name=name))
