@@ -288,6 +288,7 @@ def _toolbar(session: PromptSession[str], state: ConsoleState, live: LiveVerdict
 
 def _previews(state: ConsoleState, text: str) -> tuple[Preview, ...]:
     # In a thread of its own: the gate's status is for the one that runs statements.
+    state.session.expect_statement()
     to, judge = state.session.to, state.services.preview
     statements = state.session.split(text)
     if statements and _is_half_typed(statements[-1], text):

@@ -166,6 +166,13 @@ class Session:
     def last(self) -> Assessment | None:
         return self._gate.last
 
+    def expect_statement(self) -> None:
+        """Start what the next statement would wait for, while it is typed; may be called from another thread.
+
+        Nodes that were measured just now are not asked again. What fails is told when the statement comes.
+        """
+        self._engine.measure_ahead()
+
     def stop(self) -> str:
         """Stop the running statement and send nothing further; may be called from another thread.
 

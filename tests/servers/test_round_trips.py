@@ -13,6 +13,7 @@ from safeconsole.config.kept_grants import KeptGrants
 from safeconsole.config.settings import ClusterSettings
 from safeconsole.dialects import DIALECTS
 from safeconsole.doctor import examine
+from safeconsole.mysql.engine import REST_SECONDS
 from safeconsole.mysql.guards import rules_of
 from safeconsole.sqltext.vocabulary import Flavour
 from tests.harness.clusters import account_connect
@@ -166,6 +167,28 @@ def test_a_new_statement_waits_three_times_and_one_that_was_seen_twice(cluster, 
         before = trips(lines)
         assert desk.run(again).table
         assert waited(lines, before) <= 2
+
+
+def test_what_a_rest_closed_is_opened_while_the_next_statement_is_typed(cluster, lines, tmp_path):
+    text = "SELECT id FROM orders WHERE id = {}"
+    with seated(cluster, tmp_path, nodes={name: proxy.address for name, proxy in lines.items()}) as desk:
+        desk.run(text.format(7))
+        waits = []
+        for is_typed in (False, True):
+            time.sleep(REST_SECONDS + 1)
+            before, began, seen = connections(lines), time.monotonic(), desk.session._engine._measurements
+            if is_typed:
+                desk.session.expect_statement()
+                desk.session.expect_statement()
+                while min(reading.measured_seconds for reading in seen.readings) < began:
+                    assert time.monotonic() < began + 20
+                    time.sleep(0.01)
+                # One for each node, however often that is said.
+                assert connections(lines) - before <= len(lines)
+            counted = trips(lines)
+            assert desk.run(text.format(8)).table
+            waits.append(waited(lines, counted))
+        assert waits[1] <= 4 < waits[0]
 
 
 def test_a_statement_of_a_transaction_waits_no_longer(cluster, lines, tmp_path):

@@ -128,7 +128,7 @@ def test_the_count_is_in_the_question(walk):
     road.engine.estimates["SELECT 1 FROM orders WHERE id = 1"] = Estimate(asked=True, rows=60_000)
     road.elevate()
     road.answers(False)
-    with pytest.raises(RefusedError, match="asked once more: 60000 rows"):
+    with pytest.raises(RefusedError, match="asked once more: 60,000 rows"):
         road.run(WRITE)
 
 
