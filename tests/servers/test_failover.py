@@ -210,7 +210,7 @@ def test_a_read_is_sent_again_when_its_replica_is_killed_before_a_row_was_shown(
         first = desk.port()
         read_from = next(node for node in cluster.replicas if node.port == first)
         stays = next(node for node in cluster.replicas if node.port != first)
-        killing = threading.Thread(target=lambda: kill_under(cluster, read_from, mark))
+        killing = threading.Thread(target=lambda: kill_under(cluster, desk, read_from, mark))
         killing.start()
         shown = desk.run(BUSY_READ.format(mark=mark))
         killing.join()
@@ -254,7 +254,9 @@ def test_a_read_whose_connection_was_killed_is_not_sent_again(cluster, tmp_path,
         told(error, sent=1, seconds=0.0)
 
 
-def kill_under(cluster, node, mark):
+def kill_under(cluster, desk, node, mark):
+    # Its text is on the server while it is planned, too: it is sent once that is on record.
+    wait_for(lambda: any(mark in record["sql"] for record in desk.records("intent")))
     wait_for(lambda: threads_running(cluster, node, mark))
     kill(node)
 

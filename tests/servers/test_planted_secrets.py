@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import secrets
 import shlex
 import subprocess
 import sys
@@ -124,7 +125,10 @@ class Desk:
         (place / "file_keyring.py").write_text(KEYRING)
         (place / "sitecustomize.py").write_text(LOGGING)
         self.ann, self.audit, self.cluster = Account(place, "ann"), place / "audit", cluster
-        self.passwords = {name: cluster.accounts[name] for name in ("console_read", "console_elevated")}
+        # Of their own: a session here changes its account's password, and other workers' tests log in meanwhile.
+        self.like = {f"planted_{name}_{secrets.token_hex(3)}": f"console_{name}" for name in ("read", "elevated")}
+        self.passwords = {name: secrets.token_urlsafe(18) for name in self.like}
+        self.make_accounts()
         self.webhook, self.source = webhook, source
         self.policy = place / "no-brakes.yaml"
         self.policy.write_text(without_brakes(BASELINE))
@@ -154,20 +158,33 @@ class Desk:
             'environment = "demo"\n'
             f'demo = "{home_of(self.cluster)}"\n'
             "[clusters.shop.names]\n" + "".join(f'"{address}" = "{name}"\n' for address, name in nodes.items()) +
-            '[clusters.shop.accounts]\nread = "console_read"\nelevated = "console_elevated"\n'
+            '[clusters.shop.accounts]\n'
+            + "".join(f'{like.removeprefix("console_")} = "{name}"\n' for name, like in self.like.items()) +
             f'[clusters.shop.secrets]\nsources = ["{source}"]\n'
             + (f'command = ["cat", "{self.ann.home}/{{account}}"]\n' if source == "command" else "")
             + '[clusters.shop.tls]\nmode = "disabled"\n'
             f'[audit]\ndirectory = "{self.audit}"\n[notices]\nwebhook = "{self.webhook}"\n'
         )  # fmt: skip
 
+    def make_accounts(self):
+        with self.cluster.dba_connect(self.cluster.primary) as dba, dba.cursor() as cursor:
+            for account, like in self.like.items():
+                cursor.execute("CREATE USER %s@'%%' IDENTIFIED BY %s", (account, self.passwords[account]))
+                cursor.execute(f"SHOW GRANTS FOR '{like}'@'%'")
+                for (granted,) in cursor.fetchall():
+                    cursor.execute(granted.partition(" IDENTIFIED BY")[0].replace(like, account))
+        self.cluster.wait_caught_up()
+
     def restore(self):
-        """Give the shared cluster's accounts their passwords back: a session may have changed its own."""
+        """Give the accounts their passwords back: a session may have changed its own."""
         with self.cluster.dba_connect(self.cluster.primary) as dba, dba.cursor() as cursor:
             for account, password in self.passwords.items():
-                cursor.execute("SELECT host FROM mysql.user WHERE user = %s", (account,))
-                for (host,) in cursor.fetchall():
-                    cursor.execute("ALTER USER %s@%s IDENTIFIED BY %s", (account, host, password))
+                cursor.execute("ALTER USER %s@'%%' IDENTIFIED BY %s", (account, password))
+
+    def drop_accounts(self):
+        with self.cluster.dba_connect(self.cluster.primary) as dba, dba.cursor() as cursor:
+            for account in self.like:
+                cursor.execute("DROP USER %s@'%%'", (account,))
 
     def left(self):
         """Everything that lies in the journals and the home directory after a session, by file, but what holds keys."""
@@ -194,7 +211,7 @@ def desk(request, tmp_path, shared_clusters, receiver):
     flavour, source = request.param
     seated = Desk(tmp_path, shared_clusters(flavour), source, receiver.url)
     yield seated
-    seated.restore()
+    seated.drop_accounts()
 
 
 def holding(found, *secrets):
