@@ -6,17 +6,16 @@ A console needs to read and to add rows, never to change or remove one.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 
 import msgspec
-from sqlalchemy import BigInteger, Column, Connection, Engine, MetaData, String, Table, Text, delete, insert, select
+from sqlalchemy import BigInteger, Column, Engine, MetaData, String, Table, Text, delete, insert, select
 from sqlalchemy.dialects import mysql
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from safeconsole.approvals.mailbox import ANSWERED, WaitingByName, name_of
 from safeconsole.approvals.requests import ApprovalRequest, ApproverRefusal, request_code, request_from_code
-from safeconsole.audit.central import make_private_file, open_database
+from safeconsole.audit.central import AlreadyThereError, TeamTables, open_database
 from safeconsole.config.settings import ApprovalSettings
 from safeconsole.errors import ConfigurationError
 
@@ -51,15 +50,14 @@ class DatabaseMailbox:
     """
 
     def __init__(self, engine: Engine, where: str) -> None:
-        self._engine, self._where = engine, where
-        self._is_made = False
+        self._tables, self._where = TeamTables(engine, METADATA, what="requests for approval"), where
 
     def put(self, request: ApprovalRequest) -> str:
         row = {"name": name_of(request.id), "expires_epoch": request.expires_epoch, "code": request_code(request)}
         try:
-            with self._connected() as connection:
+            with self._tables.begin() as connection:
                 connection.execute(insert(REQUESTS), [row])
-        except IntegrityError:
+        except AlreadyThereError:
             raise ConfigurationError(
                 f"a request for approval named {row['name']} is in {self._where} already"
             ) from None
@@ -67,23 +65,23 @@ class DatabaseMailbox:
 
     def withdraw(self, request: ApprovalRequest) -> None:
         text = msgspec.json.encode(ApproverRefusal(refused_by=request.person, reason=WITHDRAWN)).decode()
-        with suppress(ConfigurationError, IntegrityError), self._connected() as connection:
+        with suppress(ConfigurationError), self._tables.begin() as connection:
             connection.execute(insert(ANSWERS), [{"name": name_of(request.id), "text": text}])
 
     def answer_to(self, request: ApprovalRequest) -> str:
         wanted = select(ANSWERS.c.text).where(ANSWERS.c.name == name_of(request.id))
-        with self._connected() as connection:
+        with self._tables.begin() as connection:
             return str(connection.scalar(wanted) or "")
 
     def store_answer(self, request: ApprovalRequest, text: str) -> None:
         try:
-            with self._connected() as connection:
+            with self._tables.begin() as connection:
                 connection.execute(insert(ANSWERS), [{"name": name_of(request.id), "text": text}])
-        except IntegrityError:
+        except AlreadyThereError:
             raise ANSWERED from None
 
     def text_of(self, name: str) -> str:
-        with self._connected() as connection:
+        with self._tables.begin() as connection:
             code = connection.scalar(select(REQUESTS.c.code).where(REQUESTS.c.name == name_of(name)))
         if code is None:
             raise ConfigurationError(
@@ -94,7 +92,7 @@ class DatabaseMailbox:
     def waiting(self) -> WaitingByName:
         answered = select(ANSWERS.c.name).where(ANSWERS.c.name == REQUESTS.c.name).exists()
         wanted = select(REQUESTS).where(REQUESTS.c.expires_epoch > int(time.time()), ~answered)
-        with self._connected() as connection:
+        with self._tables.begin() as connection:
             rows = connection.execute(wanted.order_by(REQUESTS.c.expires_epoch).limit(MOST_SHOWN)).all()
         found = []
         for row in rows:
@@ -107,31 +105,10 @@ class DatabaseMailbox:
 
     def forget_old(self) -> None:
         old = select(REQUESTS.c.name).where(REQUESTS.c.expires_epoch < int(time.time()) - KEPT_SECONDS)
-        with self._connected() as connection:
+        with self._tables.begin() as connection:
             names = connection.scalars(old.limit(1_000)).all()
             for table in (ANSWERS, REQUESTS):
                 connection.execute(delete(table).where(table.c.name.in_(names)))
-
-    @contextmanager
-    def _connected(self) -> Iterator[Connection]:
-        """Open a connection in its own transaction. Raises ConfigurationError: the database failed."""
-        try:
-            make_private_file(self._engine.url)
-            if not self._is_made:
-                # Another console may make them at this moment, or somebody did for accounts that cannot: what is
-                # missing all the same is told by its use.
-                with suppress(SQLAlchemyError), self._engine.begin() as connection:
-                    METADATA.create_all(connection)
-                self._is_made = True
-            with self._engine.begin() as connection:
-                yield connection
-        except IntegrityError:
-            raise
-        except (SQLAlchemyError, OSError) as error:
-            # `from None`: the driver's words may quote the address.
-            raise ConfigurationError(
-                f"requests for approval in {self._where} cannot be used: {type(error).__name__}"
-            ) from None
 
 
 def open_mailbox(settings: ApprovalSettings, environ: Mapping[str, str]) -> DatabaseMailbox:

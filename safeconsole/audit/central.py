@@ -6,16 +6,28 @@ verified there as well.
 
 from __future__ import annotations
 
-import contextlib
 import ipaddress
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
-from sqlalchemy import BigInteger, Column, Engine, Insert, MetaData, String, Table, Text, create_engine, insert
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Engine,
+    Insert,
+    MetaData,
+    String,
+    Table,
+    Text,
+    create_engine,
+    insert,
+)
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import NullPool, QueuePool
 
 from safeconsole.audit.sinks import Parcel, SinkError, kind_of
@@ -64,6 +76,53 @@ class DatabaseSink:
 
     def close(self) -> None:
         self._engine.dispose()
+
+
+class AlreadyThereError(ConfigurationError):
+    """Another process was first: a row of that key is there already."""
+
+
+class TeamTables:
+    """Tables of the console's own in a database of the team's.
+
+    Args:
+        metadata: the tables; made at the first use where they are missing and the account may.
+        what: what they hold, for messages.
+        instead: what else there is, while the database is away.
+    """
+
+    def __init__(self, engine: Engine, metadata: MetaData, *, what: str, instead: str = "") -> None:
+        self.engine = engine
+        self._metadata, self._what, self._instead = metadata, what, instead
+        self._is_made = False
+
+    @property
+    def place(self) -> str:
+        return str(self.engine.url.host or self.engine.url.database)
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """Open a connection in its own transaction.
+
+        Raises:
+            AlreadyThereError: a row of that key is there already.
+            ConfigurationError: the database failed.
+        """
+        try:
+            make_private_file(self.engine.url)
+            if not self._is_made:
+                # Another process may make them at this moment, or somebody did for accounts that cannot: what is
+                # missing all the same is told by its use.
+                with suppress(SQLAlchemyError), self.engine.begin() as connection:
+                    self._metadata.create_all(connection)
+            with self.engine.begin() as connection:
+                yield connection
+            self._is_made = True
+        except (SQLAlchemyError, OSError) as error:
+            # `from None`: the driver's words may quote the address.
+            why = _named(error) if isinstance(error, SQLAlchemyError) else (error.strerror or "").lower()
+            kind = AlreadyThereError if isinstance(error, IntegrityError) else ConfigurationError
+            raise kind(f"{self._what} in {self.place} cannot be used: {why}", instead=self._instead) from None
 
 
 def open_database(
@@ -119,7 +178,7 @@ def require_proof(url: URL, *, setting: str) -> None:
     if url.get_backend_name() not in {"mysql", "mariadb"} or {"unix_socket", "ssl_ca"} & set(url.query):
         return
     host = url.host or "localhost"
-    with contextlib.suppress(ValueError):
+    with suppress(ValueError):
         if ipaddress.ip_address(host).is_loopback:
             return
     if host != "localhost":

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from itertools import islice
 
 from sqlalchemy import (
@@ -24,10 +23,9 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.dialects import mysql
-from sqlalchemy.engine import URL, Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.engine import Engine
 
-from safeconsole.audit.central import make_private_file, open_database
+from safeconsole.audit.central import TeamTables, open_database
 from safeconsole.capacity.reports import KEPT_REPORTS, ReportShelf
 from safeconsole.config.settings import CapacitySettings
 from safeconsole.errors import ConfigurationError
@@ -56,20 +54,24 @@ def open_shared_shelf(settings: CapacitySettings, drafts: ReportShelf, environ: 
     Raises:
         ConfigurationError: the secret is not set, or the address cannot be used.
     """
-    engine, url = open_database(
+    engine, _ = open_database(
         settings.reports,
         setting="capacity.reports",
         secret_variable=settings.secret_variable,
         environ=environ,
         example="sqlite:////srv/safeconsole/capacity.db, mysql+pymysql://name:{secret}@host/database?ssl_ca=FILE",
     )
-    return SharedShelf(engine, url, drafts)
+    return SharedShelf(engine, drafts)
 
 
 class SharedShelf:
-    def __init__(self, engine: Engine, url: URL, drafts: ReportShelf) -> None:
-        self._engine = engine
-        self._url = url
+    def __init__(self, engine: Engine, drafts: ReportShelf) -> None:
+        self._tables = TeamTables(
+            engine,
+            METADATA,
+            what="capacity reports",
+            instead="what was read is kept on this computer: the same command resumes from there",
+        )
         self._drafts = drafts
         self.claimed, self.append, self.draft, self.drop = drafts.claimed, drafts.append, drafts.draft, drafts.drop
 
@@ -79,7 +81,7 @@ class SharedShelf:
             {"cluster": cluster, "name": name, "number": number, "line": zlib.compress(line.encode(), 5)}
             for number, line in enumerate(self._drafts.draft(cluster, draft))
         )
-        with self._connected() as connection:
+        with self._tables.begin() as connection:
             while some := list(islice(rows, _LINES_AT_ONCE)):
                 connection.execute(insert(LINES), some)
             for old in self._names(connection, cluster)[:-KEPT_REPORTS]:
@@ -87,19 +89,19 @@ class SharedShelf:
         self._drafts.drop(cluster, draft)
 
     def kept(self, cluster: str) -> tuple[str, ...]:
-        with self._connected() as connection:
+        with self._tables.begin() as connection:
             return self._names(connection, cluster)
 
     def lines(self, cluster: str, name: str) -> Iterator[str]:
         wanted = select(LINES.c.line).where(LINES.c.cluster == cluster, LINES.c.name == name).order_by(LINES.c.number)
         row = None
         with (
-            self._connected() as connection,
+            self._tables.begin() as connection,
             # Who reads the first line only leaves a result that is still open.
             connection.execution_options(yield_per=_LINES_AT_ONCE).execute(wanted) as found,
         ):
             for row in found:
-                yield zlib.decompress(row.line).decode()
+                yield _text(row.line, name)
         if row is None:
             raise ConfigurationError(f"capacity report {name} of {cluster} cannot be read: it no longer exists")
 
@@ -108,27 +110,9 @@ class SharedShelf:
         wanted = select(LINES.c.name).where(LINES.c.cluster == cluster, LINES.c.number == 0).order_by(LINES.c.name)
         return tuple(row.name for row in connection.execute(wanted))
 
-    @contextmanager
-    def _connected(self) -> Iterator[Connection]:
-        """Open a connection in its own transaction. Raises ConfigurationError: the database failed."""
-        try:
-            make_private_file(self._url)
-        except OSError as error:
-            why = (error.strerror or "").lower()
-            raise ConfigurationError(f"capacity.reports: {self._url.database}: {why}") from error
-        try:
-            with self._engine.begin() as connection:
-                METADATA.create_all(connection)
-                yield connection
-        except (SQLAlchemyError, zlib.error) as error:
-            # `from None`: the driver's words may quote the address.
-            raise ConfigurationError(
-                f"capacity reports in {self._url.host or self._url.database}: {_named(error)}",
-                instead="what was read is kept on this computer: the same command resumes from there",
-            ) from None
 
-
-def _named(error: Exception) -> str:
-    driver = getattr(error, "orig", None)
-    number = next((each for each in getattr(driver, "args", ())[:1] if isinstance(each, int)), "")
-    return f"{type(error).__name__} {number or getattr(driver, 'sqlstate', None) or ''}".rstrip()
+def _text(line: bytes, name: str) -> str:
+    try:
+        return zlib.decompress(line).decode()
+    except (zlib.error, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"capacity report {name} cannot be read: {type(error).__name__}") from None

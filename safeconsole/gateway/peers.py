@@ -13,13 +13,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 import msgspec
 from sqlalchemy import (
     BigInteger,
     Column,
-    Connection,
     Double,
     Integer,
     MetaData,
@@ -32,10 +31,9 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects import mysql
-from sqlalchemy.engine import URL, Engine
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.engine import Engine
 
-from safeconsole.audit.central import make_private_file, open_database
+from safeconsole.audit.central import AlreadyThereError, TeamTables, open_database
 from safeconsole.config.settings import GatewaySettings
 from safeconsole.errors import ConfigurationError
 from safeconsole.output.text import safe
@@ -118,19 +116,17 @@ class Peers:
     def __init__(
         self,
         engine: Engine,
-        url: URL,
         cluster: str,
         *,
         epoch: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._engine, self._url, self._cluster = engine, url, cluster
+        self._tables, self._cluster = TeamTables(engine, METADATA, what="the gateways' numbers"), cluster
         self._epoch, self._monotonic = epoch, monotonic
         self._process = secrets.token_hex(8)
         self._lock = threading.Lock()
         self._lease: _Lease | None = None
         self._count = 0
-        self._is_made = False
         self._trouble = ""
 
     # Numbers.
@@ -161,13 +157,13 @@ class Peers:
         with self._lock:
             lease, self._lease = self._lease, None
         if lease is not None:
-            with suppress(ConfigurationError), self._connected() as connection:
+            with suppress(ConfigurationError), self._tables.begin() as connection:
                 ours = update(PROCESSES).where(PROCESSES.c.number == lease.number, PROCESSES.c.process == self._process)
                 connection.execute(ours.values(ends_epoch=self._epoch()))
-        self._engine.dispose()
+        self._tables.engine.dispose()
 
     def _prolonged(self, number: int) -> bool:
-        with self._connected() as connection:
+        with self._tables.begin() as connection:
             now = self._epoch()
             connection.execute(delete(REQUESTS).where(REQUESTS.c.asked_epoch < now - _FORGOTTEN_SECONDS))
             ours = update(PROCESSES).where(PROCESSES.c.number == number, PROCESSES.c.process == self._process)
@@ -176,7 +172,7 @@ class Peers:
     def _taken_number(self) -> int:
         """Take the first number that nobody had yet, or the one whose lease is over the longest."""
         for _ in range(_TRIES):
-            with suppress(_TakenError), self._connected() as connection:
+            with suppress(AlreadyThereError), self._tables.begin() as connection:
                 now = self._epoch()
                 ours = {"process": self._process, "cluster": self._cluster, "ends_epoch": now + LEASE_SECONDS}
                 known = {row.number: row for row in connection.execute(select(PROCESSES))}
@@ -226,7 +222,7 @@ class Peers:
 
     def _live(self) -> Sequence[int]:
         """Return the numbers of the other live processes of the cluster."""
-        with self._connected() as connection:
+        with self._tables.begin() as connection:
             live = select(PROCESSES.c.number).where(
                 PROCESSES.c.ends_epoch > self._epoch(),
                 PROCESSES.c.cluster == self._cluster,
@@ -242,14 +238,14 @@ class Peers:
             "about": request.about, "person": request.person, "connection": request.connection,
             "asked_epoch": self._epoch(), "taken_by": "",
         }  # fmt: skip
-        with self._connected() as connection:
+        with self._tables.begin() as connection:
             connection.execute(insert(REQUESTS), [{"id": each, "number": ids[each], **asked} for each in ids])
         began = self._monotonic()
         found: dict[int, str] = {}
         while len(found) < len(ids):
             time.sleep(_LOOK_SECONDS)
             waited = self._monotonic() - began
-            with self._connected() as connection:
+            with self._tables.begin() as connection:
                 rows = connection.execute(select(REQUESTS).where(REQUESTS.c.id.in_(ids))).all()
                 found |= {ids[row.id]: row.answer for row in rows if row.answer is not None}
             is_at_work = any(row.taken_by and row.answer is None for row in rows)
@@ -260,7 +256,7 @@ class Peers:
     def _withdrawn(self, ids: Mapping[str, int]) -> dict[int, str]:
         """Remove requests; return "not taken" for those that nobody took, and nobody will take now."""
         withdrawn = {}
-        with self._connected() as connection:
+        with self._tables.begin() as connection:
             for each, number in ids.items():
                 untaken = delete(REQUESTS).where(REQUESTS.c.id == each, REQUESTS.c.taken_by == "")
                 if connection.execute(untaken).rowcount:
@@ -307,7 +303,7 @@ class Peers:
         if lease is None:
             return
         taken = []
-        with self._connected() as connection:
+        with self._tables.begin() as connection:
             mine = select(REQUESTS).where(REQUESTS.c.number == lease.number, REQUESTS.c.taken_by == "")
             for row in connection.execute(mine).all():
                 still = update(REQUESTS).where(REQUESTS.c.id == row.id, REQUESTS.c.taken_by == "")
@@ -318,7 +314,7 @@ class Peers:
 
     def _answer(self, asked: str, request: PeerRequest, respond: Respond) -> None:
         answer = respond(request)
-        with suppress(ConfigurationError), self._connected() as connection:
+        with suppress(ConfigurationError), self._tables.begin() as connection:
             connection.execute(update(REQUESTS).where(REQUESTS.c.id == asked).values(answer=answer))
 
     def _say(self, failure: ConfigurationError) -> None:
@@ -326,25 +322,6 @@ class Peers:
         if not self._trouble:
             sys.stderr.write(f"safeconsole: {safe(failure.message)}; nobody is let in without a number\n")
         self._trouble = failure.message
-
-    @contextmanager
-    def _connected(self) -> Iterator[Connection]:
-        """Open a transaction. Raises ConfigurationError: the database failed; _TakenError: another was first."""
-        try:
-            make_private_file(self._url)
-            with self._engine.begin() as connection:
-                if not self._is_made:
-                    METADATA.create_all(connection)
-                yield connection
-            self._is_made = True
-        except IntegrityError:
-            raise _TakenError("another gateway process was first") from None
-        except (SQLAlchemyError, OSError) as error:
-            # `from None`: the driver's words may quote the address.
-            place = self._url.host or self._url.database
-            raise ConfigurationError(
-                f"the gateways' numbers in {place} cannot be used: {type(error).__name__}"
-            ) from None
 
 
 def open_peers(settings: GatewaySettings, cluster: str, environ: Mapping[str, str], *, own: str = "") -> Peers:
@@ -357,7 +334,7 @@ def open_peers(settings: GatewaySettings, cluster: str, environ: Mapping[str, st
         ConfigurationError: the secret is not set, or the address cannot be used.
     """
     configured = "://" in settings.tokens
-    engine, url = open_database(
+    engine, _ = open_database(
         settings.tokens if configured else own,
         setting="gateway.tokens",
         secret_variable=settings.secret_variable if configured else "",
@@ -365,8 +342,4 @@ def open_peers(settings: GatewaySettings, cluster: str, environ: Mapping[str, st
         example="postgresql+psycopg://name:{secret}@host/database, sqlite:////srv/safeconsole/tokens.db",
         keeps=True,
     )
-    return Peers(engine, url, cluster)
-
-
-class _TakenError(ConfigurationError):
-    """Another process was first."""
+    return Peers(engine, cluster)

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 
 from msgspec.structs import asdict
 from sqlalchemy import (
     Column,
-    Connection,
     Double,
     MetaData,
     String,
@@ -23,10 +21,9 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.engine import URL, Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.engine import Engine
 
-from safeconsole.audit.central import make_private_file, open_database
+from safeconsole.audit.central import TeamTables, open_database
 from safeconsole.config.settings import GatewaySettings
 from safeconsole.errors import ConfigurationError
 from safeconsole.gateway.tokens import IssuedToken, Tokens
@@ -63,13 +60,12 @@ class TokenDatabase(Tokens):
         seconds: a monotonic clock.
     """
 
-    def __init__(self, engine: Engine, url: URL, seconds: Callable[[], float] = time.monotonic) -> None:
-        self._engine, self._url, self._seconds = engine, url, seconds
+    def __init__(self, engine: Engine, seconds: Callable[[], float] = time.monotonic) -> None:
+        self._tables, self._seconds = TeamTables(engine, METADATA, what="the tokens"), seconds
         self._lock = threading.Lock()
         self._known: tuple[IssuedToken, ...] = ()
         self._read_at = self._tried_at = float("-inf")
         self._trouble: ConfigurationError | None = None
-        self._is_made = False
 
     def all(self) -> tuple[IssuedToken, ...]:
         """Return every token that is kept, oldest first. Raises ConfigurationError: the database does not answer."""
@@ -96,13 +92,13 @@ class TokenDatabase(Tokens):
         return any(each.id == token_id and each.state_at(now_epoch) == "valid" for each in known)
 
     def _add(self, token: IssuedToken, *, forget_before_epoch: float) -> None:
-        with self._connected() as connection:
+        with self._tables.begin() as connection:
             connection.execute(delete(TOKENS).where(TOKENS.c.ends_epoch < forget_before_epoch))
             connection.execute(insert(TOKENS), [asdict(token)])
         self._forget()
 
     def _set_revoked(self, token_id: str, *, now_epoch: float) -> IssuedToken | None:
-        with self._connected() as connection:
+        with self._tables.begin() as connection:
             still = update(TOKENS).where(TOKENS.c.id == token_id, TOKENS.c.revoked_epoch == 0)
             connection.execute(still.values(revoked_epoch=now_epoch))
             row = connection.execute(select(TOKENS).where(TOKENS.c.id == token_id)).mappings().one_or_none()
@@ -123,25 +119,9 @@ class TokenDatabase(Tokens):
             self._tried_at = float("-inf")
 
     def _read(self) -> tuple[IssuedToken, ...]:
-        with self._connected() as connection:
+        with self._tables.begin() as connection:
             found = connection.execute(select(TOKENS).order_by(TOKENS.c.issued_epoch, TOKENS.c.id))
             return tuple(IssuedToken(**row) for row in found.mappings())
-
-    @contextmanager
-    def _connected(self) -> Iterator[Connection]:
-        """Open a connection in its own transaction. Raises ConfigurationError: the database failed."""
-        try:
-            make_private_file(self._url)
-            with self._engine.begin() as connection:
-                if not self._is_made:
-                    METADATA.create_all(connection)
-                yield connection
-            self._is_made = True
-        except (SQLAlchemyError, OSError) as error:
-            # `from None`: the driver's words may quote the address.
-            raise ConfigurationError(
-                f"the tokens in {self._url.host or self._url.database} cannot be used: {type(error).__name__}"
-            ) from None
 
 
 def open_token_database(settings: GatewaySettings, environ: Mapping[str, str]) -> TokenDatabase:
@@ -153,11 +133,11 @@ def open_token_database(settings: GatewaySettings, environ: Mapping[str, str]) -
     Raises:
         ConfigurationError: the secret is not set, or the address cannot be used.
     """
-    engine, url = open_database(
+    engine, _ = open_database(
         settings.tokens,
         setting="gateway.tokens",
         secret_variable=settings.secret_variable,
         environ=environ,
         example="postgresql+psycopg://name:{secret}@host/database, sqlite:////srv/safeconsole/tokens.db",
     )
-    return TokenDatabase(engine, url)
+    return TokenDatabase(engine)

@@ -135,7 +135,9 @@ def test_a_report_that_the_database_does_not_take_stays_a_draft(database):
         raw.execute("CREATE TRIGGER no BEFORE INSERT ON safeconsole_capacity BEGIN SELECT RAISE(FAIL, 'full'); END")
     raw.close()
     made.append("shop", "d", "two")
-    with pytest.raises(ConfigurationError, match=r"capacity reports in .*r\.db: IntegrityError") as caught:
+    with pytest.raises(
+        ConfigurationError, match=r"capacity reports in .*r\.db cannot be used: IntegrityError"
+    ) as caught:
         made.keep("shop", "d", "later")
     assert "resumes from there" in caught.value.instead
     assert list(made.draft("shop", "d")) == ["two\n"]
@@ -147,7 +149,7 @@ def test_a_line_that_was_damaged_is_an_error(database):
     with sqlite3.connect(path) as raw:
         raw.execute("UPDATE safeconsole_capacity SET line = x'00'")
     raw.close()
-    with pytest.raises(ConfigurationError, match="capacity reports in"):
+    with pytest.raises(ConfigurationError, match="capacity report r cannot be read: error"):
         list(made.lines("shop", "r"))
 
 

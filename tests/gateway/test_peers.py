@@ -46,7 +46,7 @@ OPENED = []
 def no_connection_stays_open():
     yield
     while OPENED:
-        OPENED.pop()._engine.dispose()
+        OPENED.pop()._tables.engine.dispose()
 
 
 def number_of(peers):
@@ -126,7 +126,7 @@ def test_a_number_that_was_lost_is_used_no_longer(tmp_path):
     clock.seconds += LEASE_SECONDS
     with pytest.raises(ConfigurationError, match="cannot be numbered"):
         peers.next_id()
-    with peers._connected() as connection:
+    with peers._tables.begin() as connection:
         connection.execute(update(PROCESSES).values(process="another"))
     peers.renew()
     assert number_of(peers) != before

@@ -107,8 +107,8 @@ def test_the_page_has_the_sums(divided, two):
         return float(line.split()[-1])
 
     at_first = allowed(before) if 'verdict="allow"' in before else 0
-    # Whichever worker answers says the same.
-    assert {allowed(page(divided, "/metrics")[1]) for _ in range(6)} == {at_first + len(two)}
+    # Whichever worker answers says the same, once it has counted what it answered a moment ago.
+    wait_for(lambda: {allowed(page(divided, "/metrics")[1]) for _ in range(6)} == {at_first + len(two)})
     assert page(divided, "/readyz") == (200, "ready\n")
 
 

@@ -216,7 +216,7 @@ def test_what_is_signed_is_what_was_shown(team):
     team.mailbox.put(shown)
     ben = signed_in(team, "ben")
     seen = re.search(r'name="request" value="([^"]+)"', ben.get("/requests/abc-1").text).group(1)
-    with team.mailbox._engine.begin() as connection:
+    with team.mailbox._tables.engine.begin() as connection:
         put = sqlalchemy.text("UPDATE safeconsole_requests SET code = :code")
         connection.execute(put, {"code": request_code(other)})
     assert "not the request that you were shown" in answer(ben, "abc-1", answer="yes", request=seen).text
@@ -243,7 +243,7 @@ def test_what_expired_long_ago_is_removed_and_nothing_else(team):
         team.mailbox.withdraw(request)
     team.mailbox.forget_old()
     assert team.mailbox.answer_to(old) == ""
-    with team.mailbox._engine.connect() as connection:
+    with team.mailbox._tables.engine.connect() as connection:
         names = connection.exec_driver_sql("SELECT name FROM safeconsole_requests ORDER BY name").scalars().all()
     assert names == ["expired-1", "waits-1"]
 
@@ -251,7 +251,7 @@ def test_what_expired_long_ago_is_removed_and_nothing_else(team):
 def test_what_others_put_into_the_database_harms_nobody(team):
     assert team.mailbox.waiting() == ()
     rows = [("x", "garbage"), ("other-name", request_code(live())), ("y", "sc-request-AAAA")]
-    with team.mailbox._engine.begin() as connection:
+    with team.mailbox._tables.engine.begin() as connection:
         for name, code in rows:
             row = {"name": name, "until": int(time.time()) + 60, "code": code}
             connection.execute(sqlalchemy.text("INSERT INTO safeconsole_requests VALUES (:name, :until, :code)"), row)
