@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from safeconsole.config.policies import PolicyFiles
     from safeconsole.mysql.engine import MySqlEngine
     from safeconsole.policy.policy import ElevationSettings
+    from safeconsole.session.context import SessionContext
     from safeconsole.session.session import Session
     from safeconsole.sqlite.engine import SqliteEngine
 
@@ -123,23 +124,11 @@ class Program:
             from safeconsole.audit.journal import open_journal
             from safeconsole.audit.keys import literal_key_for
             from safeconsole.policy.policy import capped, session_limits
-            from safeconsole.session.context import People, SessionContext, opening_record
+            from safeconsole.session.context import People, opening_record
             from safeconsole.session.session import Session
 
             policy = capped(self.policies.load(cluster.policy), self.settings().limits)
-            context = SessionContext(
-                cluster=door.cluster,
-                environment=cluster.environment,
-                face=door.face,
-                person=door.person,
-                to=door.to,
-                schema=door.schema or cluster.schema,
-                limits=door.limits,
-                justification=door.justification,
-                governed=door.cluster in governed_clusters(),
-                demo=demo_mark_of(cluster.demo),
-                diagnoses=bool(cluster.accounts.diagnose),
-            )
+            context = _context_of(door, cluster)
             # What is configured or asked for wrongly opens no session, so that every journal has an end.
             session_limits(policy, context.limits)
             second, notifier = self._second_person(policy.elevation, door), self._notices(door.person)
@@ -233,6 +222,17 @@ def _keep_from_children(names: Iterable[str]) -> None:
     """Remove secrets from the environment that child programs inherit; the program has its own copy."""
     for name in names:
         os.environ.pop(name, None)
+
+
+def _context_of(door: Door, cluster: ClusterSettings) -> SessionContext:
+    from safeconsole.session.context import SessionContext
+
+    return SessionContext(
+        cluster=door.cluster, environment=cluster.environment, face=door.face, person=door.person, to=door.to,
+        schema=door.schema or cluster.schema, limits=door.limits, justification=door.justification,
+        governed=door.cluster in governed_clusters(), demo=demo_mark_of(cluster.demo),
+        diagnoses=bool(cluster.accounts.diagnose),
+    )  # fmt: skip
 
 
 def _close(session: Session, reason: str) -> None:

@@ -65,12 +65,7 @@ def choose(  # noqa: PLR0913 (what one choice depends on, each named)
     for reading in readings:
         if node and reading.node != node:
             continue
-        stale = stale_reasons(reading, gates)
-        wrong = tuple(reason for reason in unfit_reasons(reading, gates) if not node or reason not in stale)
-        if not wrong and reading.role is Role.UNKNOWN and (proven or not node):
-            wrong = (f"role not proven: {reading.proof}",)
-        if not wrong and not node and reading.role is not role:
-            wrong = (f"is a {reading.role}: {reading.proof}",)
+        wrong = _objections(reading, gates, role, is_named=bool(node), proven=proven)
         reasons.append(f"{reading.node}: {'; '.join(wrong) or f'fit {reading.role}, {reading.proof}'}")
         if not wrong:
             fit.append(reading)
@@ -90,6 +85,17 @@ def choose(  # noqa: PLR0913 (what one choice depends on, each named)
         reasons=tuple(reasons),
         notes=tuple(f"{best.node} may be stale: {reason}" for reason in stale_reasons(best, gates)),
     )
+
+
+def _objections(reading: Reading, gates: Gates, role: Role, *, is_named: bool, proven: bool) -> tuple[str, ...]:
+    """Return why a node does not take a statement for a role; a named one may be stale, and of another role."""
+    stale = stale_reasons(reading, gates) if is_named else ()
+    wrong = tuple(reason for reason in unfit_reasons(reading, gates) if reason not in stale)
+    if wrong:
+        return wrong
+    if reading.role is Role.UNKNOWN and (proven or not is_named):
+        return (f"role not proven: {reading.proof}",)
+    return () if is_named or reading.role is role else (f"is a {reading.role}: {reading.proof}",)
 
 
 def appointed(readings: tuple[Reading, ...], writers: tuple[str, ...]) -> tuple[Reading, ...]:

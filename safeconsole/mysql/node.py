@@ -22,12 +22,12 @@ from safeconsole.mysql.error_codes import text_of
 from safeconsole.mysql.guards import rules_of
 from safeconsole.mysql.history import History
 from safeconsole.mysql.login import Login
-from safeconsole.mysql.measuring import Questions
+from safeconsole.mysql.measuring import Measured, Questions
 from safeconsole.mysql.opening import open_line
 from safeconsole.mysql.recognising import AURORA_QUESTION, GATEWAY, Variant, is_aurora
 from safeconsole.mysql.running import BREAKS
 from safeconsole.mysql.sensors import FirstLook
-from safeconsole.mysql.topology import prove_role
+from safeconsole.mysql.topology import RoleProof, prove_role
 from safeconsole.mysql.watchdog import NodeWatch
 from safeconsole.policy.readings import Identity, Reading
 from safeconsole.sqltext.dialect import Dialect
@@ -222,7 +222,11 @@ class Monitor:
             ),
             shares_writes=measured.facts.shares_writes,
         )
-        reading = Reading(
+        reading = self._reading(now_seconds, line, measured, proof)
+        return Measurement(reading=reading, seen=seen)
+
+    def _reading(self, now_seconds: float, line: Line, measured: Measured, proof: RoleProof) -> Reading:
+        return Reading(
             node=self.node,
             role=proof.role,
             proof=proof.words,
@@ -243,7 +247,6 @@ class Monitor:
             one_at_a_time=line.dialect.server.takes_several and not line.wire.takes_several,
             measured_seconds=now_seconds,
         )
-        return Measurement(reading=reading, seen=seen)
 
     def _open_line(self, again: Line | None, first: First) -> Line:
         while True:

@@ -181,10 +181,7 @@ def permit_from_decision(  # noqa: PLR0913 (what the permit depends on, each by 
     node, identity = _destination(considered, verdict)
     elevated = grant is not None and covers(grant, statement.text, identity.server, now_seconds)
     if not elevated and (verdict is Verdict.ELEVATE or (verdict is Verdict.CONFIRM and not confirmed)):
-        refusal = _unanswered(considered, verdict, grant=grant, by_a_person=by_a_person)
-        if lacks and verdict is Verdict.ELEVATE:
-            way = "ask whoever administers the server; `safeconsole doctor --grants` prints what the accounts need"
-            refusal = refusal.replaced(evidence=(*refusal.evidence, lacks), instead=way, remedies=())
+        refusal = _unanswered(considered, verdict, grant=grant, by_a_person=by_a_person, lacks=lacks)
         raise refusal.replaced(evidence=(*refusal.evidence, lapsed)) if lapsed else refusal
     if elevated and decision.brakes and verdict is Verdict.ELEVATE and not confirmed:
         raise _braked(considered)
@@ -222,11 +219,13 @@ def _transactional(behind: Behind) -> bool | None:
     return None if unknown else engines <= _TRANSACTIONAL
 
 
-def _unanswered(considered: Assessment, verdict: Verdict, *, grant: Grant | None, by_a_person: bool) -> RefusedError:
+def _unanswered(
+    considered: Assessment, verdict: Verdict, *, grant: Grant | None, by_a_person: bool, lacks: str
+) -> RefusedError:
     decision, cluster = considered.decision, str(considered.facts.get("cluster.name", ""))
     asks = Action.ELEVATE if verdict is Verdict.ELEVATE else Action.CONFIRM
     then = (Remedy(Action.GET_APPROVAL),) if by_a_person and asks is Action.ELEVATE else ()
-    return RefusedError(
+    refusal = RefusedError(
         decision.message,
         code=f"needs-{'elevation' if asks is Action.ELEVATE else 'confirmation'}",
         evidence=considered.evidence,
@@ -234,6 +233,10 @@ def _unanswered(considered: Assessment, verdict: Verdict, *, grant: Grant | None
         # Who holds an elevation that does not cover this has been asked already.
         remedies=(Remedy(asks, of=cluster), *then) if grant is None else (),
     )
+    if not lacks or asks is not Action.ELEVATE:
+        return refusal
+    way = "ask whoever administers the server; `safeconsole doctor --grants` prints what the accounts need"
+    return refusal.replaced(evidence=(*refusal.evidence, lacks), instead=way, remedies=())
 
 
 PREVIEWED = "as-previewed"

@@ -186,6 +186,19 @@ class Elevations:
             state=ElevationState.ASKED,
             tables=tables,
         )
+        self._await_answer(asked, considered, sql)
+        # One at a time: what was granted before ends with its own record, and is not quietly prolonged.
+        self.end(ElevationEvent.STOOD_DOWN)
+        now = self._clock.monotonic()
+        granted = replace(asked, granted_seconds=now, ends_seconds=now + request.window_seconds)
+        # MUST be durable before it is held: there is no elevation that the journal does not know.
+        self.grant = self._move(granted, ElevationEvent.SELF_APPROVED)
+        self.broke_the_glass |= self.has_window
+        self.ended = ""
+        return self.grant
+
+    def _await_answer(self, asked: Grant, considered: Assessment | None, sql: str) -> None:
+        """Return once the person, and a second one where it takes one, said yes. Raises as `ask`."""
         self._record(asked, "asked")
         self._open_question = asked
         try:
@@ -203,15 +216,6 @@ class Elevations:
         if self._open_question is None:
             raise RefusedError("the elevation was not granted: its session ended before the answer")
         self._open_question = None
-        # One at a time: what was granted before ends with its own record, and is not quietly prolonged.
-        self.end(ElevationEvent.STOOD_DOWN)
-        now = self._clock.monotonic()
-        granted = replace(asked, granted_seconds=now, ends_seconds=now + request.window_seconds)
-        # MUST be durable before it is held: there is no elevation that the journal does not know.
-        self.grant = self._move(granted, ElevationEvent.SELF_APPROVED)
-        self.broke_the_glass |= self.has_window
-        self.ended = ""
-        return self.grant
 
     def leave_question(self, event: ElevationEvent = ElevationEvent.INTERRUPTED) -> None:
         """Record that the question which is open gets no yes any more; also from another thread, as a session ends."""
